@@ -129,7 +129,7 @@ def measured_settings(step: Filter | Editor) -> dict[str, Any]:
     return {f.name: getattr(step, f.name) for f in fields if not f.metadata.get("threshold")}
 
 
-def apply_edits(text: pa.LargeStringArray, edits: pa.Table) -> pa.LargeStringArray:
+def apply_edits(text: "pa.Array[Any]", edits: pa.Table) -> "pa.Array[Any]":
     """Carry out `edits` on `text`; rows without an edit are returned as they were."""
     if edits.num_rows == 0:
         return text
@@ -140,7 +140,7 @@ def apply_edits(text: pa.LargeStringArray, edits: pa.Table) -> pa.LargeStringArr
     rows = sorted(changed)
     mask = pa.array([i in changed for i in range(len(text))])
     new = [_splice(text[row].as_py(), changed[row]) for row in rows]
-    return pc.replace_with_mask(text, mask, pa.array(new, pa.large_string()))  # type: ignore[return-value]
+    return pc.replace_with_mask(text, mask, pa.array(new, pa.large_string()))
 
 
 def _splice(text: str, spans: list[tuple[int, int, str]]) -> str:

@@ -51,4 +51,5 @@ def engines() -> list[str]:
 
 
 def engine(name: str) -> Engine:
-    return importlib.import_module(f"corpus.extraction.{name}")  # type: ignore[return-value]
+    """An engine of this folder, or any importable module by its dotted name."""
+    return importlib.import_module(name if "." in name else f"corpus.extraction.{name}")  # type: ignore[return-value]

@@ -1,0 +1,74 @@
+"""`python -m corpus build`: check everything that can be checked, run the stages, prove the books, say what is next."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from corpus import recipe as recipes
+from corpus.lock import held
+from corpus.parts import write_json
+from corpus.plan import Plan, plan
+from corpus.recipe import Recipe, RecipeError
+from corpus.workers import Workers
+
+
+def build(
+    path: Path, run: Path, overrides: Sequence[str] = (), num_workers: int = 1, beam_options: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Build a run folder from a recipe; returns its manifest.
+
+    Raises RecipeError, FileNotFoundError, FolderInUse, WorkerDied, ConservationError.
+    """
+    started = time.perf_counter()
+    recipe = recipes.load(path, overrides)
+    planned = plan(recipe)
+    if not planned.parts:
+        raise RecipeError(f"{path}: every input file is empty")
+    with held(run):
+        _claim(recipe, run)
+        workers = Workers(min(num_workers, len(planned.parts)))
+        try:
+            workers.warm(_warm)
+            return _stages(recipe, planned, run, workers, beam_options, started)
+        finally:
+            workers.close()
+
+
+def _stages(
+    recipe: Recipe, planned: Plan, run: Path, workers: Workers, beam_options: Sequence[str], started: float
+) -> dict[str, Any]:
+    # Beam takes a second to load: the workers load theirs meanwhile.
+    from corpus.manifest import finish, write_timing
+    from corpus.pipeline import Build
+
+    stages = Build(recipe, planned, run, workers, beam_options)
+    stages()
+    told = finish(recipe, planned, run, stages.tasks)
+    write_timing(run, workers.num_workers, stages.seconds, started)
+    return told
+
+
+def _warm() -> None:
+    """In a worker: load what every task needs."""
+    import corpus.documents
+    import corpus.write  # noqa: F401
+
+
+def _claim(recipe: Recipe, run: Path) -> None:
+    """Refuse a folder that another recipe began; begin it otherwise."""
+    begun = run / "recipe.json"
+    now = json.loads(json.dumps(recipe.resolved()))
+    if begun.exists():
+        changed = sorted(_differences(json.loads(begun.read_text("utf-8")), now))
+        if changed:
+            raise RecipeError(f"{run}: was begun with another recipe (differs in {', '.join(changed)}); choose another --out")
+    write_json(begun, now)
+
+
+def _differences(before: Any, now: Any, at: str = "") -> set[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = before.keys() | now.keys()
+        return {d for key in keys for d in _differences(before.get(key), now.get(key), f"{at}.{key}" if at else key)}
+    return set() if before == now else {at}

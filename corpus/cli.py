@@ -1,0 +1,79 @@
+"""The commands of `python -m corpus`: parsing, one call each, and what to do next."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Build a corpus from raw input and ask what happened to every document.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunFolder = Annotated[Path, typer.Argument(help="the folder of a run, as given to `build --out`", metavar="RUN")]
+Overrides = Annotated[list[str], typer.Option("--set", help="override one setting: key.path=value", metavar="KEY=VALUE")]
+
+
+class Failure(Exception):
+    """One line for the user, and the exit status: 1 failed, 2 usage."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@app.command()
+def build(
+    recipe: Annotated[Path, typer.Argument(help="a TOML recipe", metavar="RECIPE")],
+    out: Annotated[Path, typer.Option("--out", help="run folder; the same command goes on after a kill", metavar="RUN")],
+    overrides: Overrides = [],  # noqa: B006
+    workers: Annotated[int, typer.Option(help="processes; 0 = one per core", min=0)] = 0,
+    beam: Annotated[list[str], typer.Argument(help="after --: options of Beam, such as --runner", metavar="-- BEAM")] = [],  # noqa: B006
+) -> None:
+    """Build a corpus: shards, ledger, signals and a report.
+
+    Example: python -m corpus build corpus/recipes/web.toml --out runs/web-1 --set quality.min_words=30
+    """
+    from corpus.build import build as run_build
+
+    run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam)
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="where to put it", metavar="DIR")],
+) -> None:
+    """Make a real input without a network, from what every Python has.
+
+    Example: python -m corpus sample demo/input
+    """
+    from corpus.sample import make
+
+    print(make(folder))
+    print(f"next: python -m corpus build corpus/recipes/sample.toml --out demo/run   # reads {folder}")
+
+
+def main() -> Any:
+    """Run the command line; every foreseen failure is one line on stderr."""
+    from corpus.lock import FolderInUse
+    from corpus.recipe import RecipeError
+
+    try:
+        return app(standalone_mode=True)
+    except (RecipeError,) as error:
+        _fail(error, 2)
+    except (Failure, FileNotFoundError, FolderInUse) as error:
+        _fail(error, getattr(error, "status", 1))
+    except OSError as error:  # a full disk, a folder that cannot be written
+        _fail(error, 1)
+
+
+def _fail(error: BaseException, status: int) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,97 @@
+"""Third stage around the pure functions of corpus/dedup: what each step reads from a run folder and leaves there."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpus.decide import fired
+from corpus.dedup import buckets, resolve, shingles
+from corpus.edited import texts
+from corpus.parts import mark_done, read_arrow, writing, writing_arrow
+from corpus.plan import Task
+from corpus.recipe import Recipe
+from corpus.workers import Skip
+from corpus.write import verdicts_file
+
+Numbered = tuple[int, Task]
+Colliding = Sequence[tuple[int, bytes]]
+
+
+def gather_part(numbered: Numbered, skip: Skip, heartbeat: Path) -> dict[str, Any]:
+    """What a part sends into the shuffle: hashes of the documents that every rule passes."""
+    index, task = numbered
+    alive = survivors(pq.read_table(task.file("stages/measure"), use_threads=False), task.recipe)
+    entries = buckets.entries(read_keys(task), index, alive, task.recipe.dedup)
+    return {"part": task.part.name, "rows": len(alive), "entries": entries}
+
+
+def survivors(signals: pa.Table, recipe: Recipe) -> np.ndarray:
+    """bool[rows]: has text, and no rule fires. Duplicates are sought among these only."""
+    alive: np.ndarray = pc.is_valid(signals["chars"]).to_numpy() & ~fired(signals, recipe).any(axis=1)
+    return alive
+
+
+def read_keys(task: Task) -> pa.Table:
+    return read_arrow(task.file("stages/measure", ".keys.arrow"))
+
+
+def propose(tasks: Sequence[Task], colliding: Colliding) -> Iterator[tuple[int, Task, np.ndarray]]:
+    """(part's index, task, rows) of documents whose shingles must be compared."""
+    collided = buckets.by_space(colliding)
+    refs = resolve.candidates(collided)
+    if not refs.size:
+        return
+    needed = shingles.needed(collided, all_ranks(tasks, refs))
+    for index, task in enumerate(tasks):
+        rows = buckets.rows_of(needed, index)
+        if rows.size:
+            yield index, task, rows
+
+
+def all_ranks(tasks: Sequence[Task], refs: buckets.U64) -> pa.Table:
+    return pa.concat_tables(resolve.ranks(read_keys(task), index, refs) for index, task in enumerate(tasks))
+
+
+def shingles_part(item: tuple[int, Task, np.ndarray], skip: Skip, heartbeat: Path) -> str:
+    """Write the shingle sets of some rows of a part; returns the file's path."""
+    index, task, rows = item
+    table = shingles.measure(texts(task, rows), buckets.docrefs(index, rows), task.recipe.dedup.shingle_words)
+    path = task.file("stages/dedup", ".shingles.arrow")
+    with writing_arrow(path, table.schema) as out:
+        out.write_table(table)
+    return str(path)
+
+
+def write_verdicts(tasks: Sequence[Task], colliding: Colliding, files: Sequence[str]) -> resolve.Outcome:
+    """Decide among the candidates; leaves one file for each part in which something is rejected."""
+    collided = buckets.by_space(colliding)
+    refs = resolve.candidates(collided)
+    if not refs.size:
+        return resolve.Outcome(resolve.VERDICTS.empty_table(), 0, 0)
+    sets = [shingles.SCHEMA.empty_table(), *(read_arrow(Path(file)) for file in sorted(files))]
+    outcome = resolve.resolve(collided, all_ranks(tasks, refs), pa.concat_tables(sets), tasks[0].recipe.dedup)
+    for file in files:
+        Path(file).unlink()
+    for index, task in enumerate(tasks):
+        _write_part(outcome.verdicts, index, task)
+    return outcome
+
+
+def _write_part(verdicts: pa.Table, index: int, task: Task) -> None:
+    refs = verdicts["docref"].to_numpy()
+    mine = verdicts.filter(pa.array(refs >> np.uint64(32) == index))
+    if mine.num_rows:
+        table = mine.append_column("row", pa.array(buckets.rows_of(refs, index), pa.int64())).drop_columns(["docref"])
+        with writing(verdicts_file(task), table.schema) as out:
+            out.write(table)
+
+
+def finish_dedup(outcome: resolve.Outcome, mark: Path, fingerprint: str) -> None:
+    """Say that the stage is done, and what it cost."""
+    counts = {"rejected": outcome.verdicts.num_rows, "compared": outcome.compared, "capped": outcome.capped}
+    mark_done(mark, fingerprint, counts)

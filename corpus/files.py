@@ -1,0 +1,99 @@
+"""Finding and opening files, here or in a bucket.
+
+Local paths use plain Python, so that reading a folder does not load Beam; `gs://`, `s3://`, `hdfs://` … go
+through `apache_beam.io.filesystems`, the only library here that knows them all.
+"""
+
+import dataclasses
+import fnmatch
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+WILD = "*?["
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class FoundFile:
+    path: str
+    size: int  # bytes
+    modified: float  # seconds since 1970; 0.0 where the store does not say
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path
+
+
+def find(pattern: str) -> list[FoundFile]:
+    """Files that match a glob, sorted by path; a folder stands for every file under it.
+
+    `**` crosses folders. Hidden files are left out, as in a shell. Raises FileNotFoundError naming the pattern.
+    """
+    found = sorted(_find_remote(pattern) if is_remote(pattern) else _find_local(pattern))
+    if not found:
+        raise FileNotFoundError(f"no file matches {pattern!r}")
+    return found
+
+
+def open_binary(path: str) -> BinaryIO:
+    """A seekable file of bytes, never decompressed on the way. Raises FileNotFoundError."""
+    if not is_remote(path):
+        return open(path, "rb")  # noqa: SIM115  the caller closes it
+    beam = _filesystems()
+    from apache_beam.io.filesystem import CompressionTypes
+
+    return cast(BinaryIO, beam.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+
+
+def size(path: str) -> int:
+    """Bytes. Raises FileNotFoundError."""
+    return find(glob.escape(path))[0].size if is_remote(path) else os.path.getsize(path)
+
+
+def _find_local(pattern: str) -> Iterator[FoundFile]:
+    # a file's own name may hold brackets, so what exists is never read as a glob
+    paths = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+    for path in paths:
+        if os.path.isdir(path):
+            # `x/**` names the folders too, and their files are in the match already
+            yield from _under(path) if not pattern.endswith("**") else ()
+        else:
+            yield _local(path)
+
+
+def _under(folder: str) -> Iterator[FoundFile]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        for name in names:
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                yield _local(path)
+
+
+def _local(path: str) -> FoundFile:
+    stat = os.stat(path)
+    return FoundFile(Path(path).as_posix(), stat.st_size, stat.st_mtime)
+
+
+def _find_remote(pattern: str) -> Iterator[FoundFile]:
+    wanted = pattern if any(c in pattern for c in WILD) else pattern.rstrip("/")
+    for each in [wanted] if wanted != pattern else [wanted, wanted + "/**"]:
+        yield from _match(each)
+    if wanted != pattern:
+        yield from _match(wanted + "/**")
+
+
+def _match(pattern: str) -> Iterator[FoundFile]:
+    for result in _filesystems().match([pattern]):
+        for m in result.metadata_list:
+            name = m.path.rsplit("/", 1)[-1]
+            if name and not fnmatch.fnmatch(name, ".*"):
+                yield FoundFile(m.path, m.size_in_bytes, float(m.last_updated_in_seconds or 0.0))
+
+
+def _filesystems() -> Any:
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems

@@ -1,0 +1,115 @@
+"""Part files: written whole or not at all, and marked done with what they were made from.
+
+A stage writes `part-ID.parquet` and then `part-ID.done.json`; a restart redoes only parts without a matching mark.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class PartWriter:
+    """Gathers tables into row groups of at most so many rows, and no more bytes than memory should hold."""
+
+    def __init__(self, path: Path, schema: pa.Schema, rows: int, max_bytes: int, level: int) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=level)
+        self._schema = schema
+        self._rows = rows
+        self._max_bytes = max_bytes
+        self._held: list[pa.Table] = []
+        self._num_rows = self._num_bytes = 0
+
+    def write(self, table: pa.Table) -> None:
+        self._held.append(table.select(self._schema.names).cast(self._schema))
+        self._num_rows += table.num_rows
+        self._num_bytes += table.nbytes
+        if self._num_rows >= self._rows or self._num_bytes >= self._max_bytes:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._num_rows:
+            self._writer.write_table(pa.concat_tables(self._held), row_group_size=self._rows)
+        self._held, self._num_rows, self._num_bytes = [], 0, 0
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def writing(
+    path: Path, schema: pa.Schema, rows: int = 2_000, max_bytes: int = 8 << 20, level: int = 1
+) -> Iterator[PartWriter]:
+    """Write a Parquet file under its name only once it is whole. zstd-1 between stages, as measured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        writer = PartWriter(temporary, schema, rows, max_bytes, level)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+@contextlib.contextmanager
+def writing_arrow(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWriter]:
+    """The same as an Arrow IPC file: for hashes, which do not compress, and which are read by memory map."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        yield writer
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """A file of `writing_arrow`, mapped into memory."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def mark_done(mark: Path, fingerprint: str, counts: dict[str, Any]) -> None:
+    """Say that a part is whole, and what it was made from."""
+    write_json(mark, {"fingerprint": fingerprint, **counts})
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def done(mark: Path, fingerprint: str, *outputs: Path) -> dict[str, Any] | None:
+    """The counts of a finished part, or None where it must be made (again)."""
+    found = marked(mark)
+    return found if found.get("fingerprint") == fingerprint and all(path.exists() for path in outputs) else None
+
+
+def marked(mark: Path) -> dict[str, Any]:
+    """What a mark says; empty where there is none."""
+    try:
+        found: dict[str, Any] = json.loads(mark.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def row_groups(path: Path) -> Iterator[pa.Table]:
+    """A part file piece by piece, as it was written."""
+    with pq.ParquetFile(path, memory_map=True) as file:
+        for index in range(file.num_row_groups):
+            yield file.read_row_group(index, use_threads=False)
+

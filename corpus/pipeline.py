@@ -1,0 +1,120 @@
+"""Recipe to run: Beam pipelines in a row, each reading and writing Parquet, so that a stage is done once.
+
+    documents   read, extract, measure: one task per part, on the pool
+    dedup       band hashes through a shuffle, candidates verified on their text, verdicts per part
+    write       verdicts joined back, shards, ledger: one task per part, on the pool
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import xxhash
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from corpus import marks, transforms
+from corpus.documents import documents_part, measured
+from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
+from corpus.parts import done
+from corpus.plan import Plan, Task
+from corpus.progress import Meter, showing
+from corpus.recipe import Recipe, digest
+from corpus.workers import Workers
+from corpus.write import verdicts_file, write_part, written
+
+
+class Build:
+    """One build in one run folder."""
+
+    def __init__(self, recipe: Recipe, plan: Plan, run: Path, workers: Workers, beam_options: Sequence[str] = ()) -> None:
+        self.recipe = recipe
+        self.plan = plan
+        self.run = run
+        self.seconds: dict[str, float] = {}
+        self._workers = workers
+        self._options = PipelineOptions(list(beam_options))
+        self._settings = marks.stage_settings(recipe)
+        resolved = {source["name"]: source for source in recipe.resolved()["sources"]}
+        self.tasks = [
+            Task(run, part, recipe, marks.part_marks(part, self._settings, _what(resolved[part.source.name])))
+            for part in plan.parts
+        ]
+
+    def __call__(self) -> None:
+        """Run every stage that is not done yet."""
+        self._documents()
+        self._dedup()
+        self._write()
+
+    def _documents(self) -> None:
+        missing = [task for task in self.tasks if not measured(task)]
+        # The largest first, so that no worker ends long after the others.
+        missing.sort(key=lambda task: -task.part.num_bytes)
+        with self._stage("documents", missing) as pipeline:
+            _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(documents_part)
+
+    def _dedup(self) -> None:
+        fingerprint = digest([[task.marks["measure"] for task in self.tasks], self._settings["dedup"]])
+        mark = self.run / "stages" / "dedup" / "dedup.done.json"
+        if done(mark, fingerprint):
+            return
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        for stale in mark.parent.iterdir():
+            stale.unlink()
+        with self._stage("dedup", self.tasks) as pipeline:
+            once = pipeline | "once" >> beam.Create([self.tasks], reshuffle=False)
+            parts = pipeline | "parts" >> beam.Create(list(enumerate(self.tasks)), reshuffle=False)
+            colliding = parts | "keys" >> transforms.OnWorkers(gather_part) | transforms.Collide()
+            sets = (
+                once
+                | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
+                | "shingles" >> transforms.OnWorkers(shingles_part)
+            )
+            _ = (
+                once
+                | "resolve" >> beam.Map(write_verdicts, beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
+                | "done" >> beam.Map(finish_dedup, mark, fingerprint)
+            )
+
+    def _write(self) -> None:
+        for task in self.tasks:
+            verdicts = verdicts_file(task)
+            found = xxhash.xxh3_128_hexdigest(verdicts.read_bytes()) if verdicts.exists() else ""
+            task.marks["write"] = digest([task.marks["measure"], found, self._settings["write"]])
+        missing = [task for task in self.tasks if not done(task.mark("write"), task.marks["write"], *written(task))]
+        with self._stage("write", missing) as pipeline:
+            _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(write_part)
+
+    @contextlib.contextmanager
+    def _stage(self, name: str, tasks: list[Task]) -> Iterator[beam.Pipeline]:
+        """Run the pipeline that the block makes; show how far it is."""
+        started = time.perf_counter()
+        sizes = {task.part.name: task.part.num_bytes for task in tasks}
+        meter = Meter(name, sum(sizes.values()))
+
+        def tell(result: dict[str, Any]) -> None:
+            meter.part_done(result["rows"], result.get("read_bytes", 0), sizes[result["part"]], result.get("docs"))
+
+        failures = transforms.use(self._workers, tell)
+        # Named, never the default: DirectRunner would look for another engine on the network first.
+        named = self._options.view_as(StandardOptions).runner
+        pipeline = beam.Pipeline(runner=None if named else FnApiRunner(), options=self._options)
+        yield pipeline
+        if tasks:
+            with showing(meter, lambda: sorted(self._workers.active)):
+                try:
+                    pipeline.run().wait_until_finish()
+                except Exception:
+                    if failures:
+                        raise failures[0] from None
+                    raise
+        self.seconds[name] = time.perf_counter() - started
+
+
+def _what(source: dict[str, Any]) -> dict[str, Any]:
+    """What of a source changes its documents: not which other files it has."""
+    return {key: value for key, value in source.items() if key != "files"}

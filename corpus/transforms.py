@@ -1,0 +1,95 @@
+"""The thin Beam coats: each step is a pure function of this package, here it gets a label and types.
+
+Only this file and corpus/pipeline.py know Beam. Texts never cross a step: tasks, counts and band hashes do.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from corpus.dedup.buckets import collisions
+from corpus.workers import Work, Workers
+
+# The process that runs the steps keeps one pool for all stages, and hears of every result. On a remote runner, where
+# nobody set them, a worker starts a pool of one: the sandbox in which a page may hang or crash.
+_workers: Workers | None = None
+_listener: Callable[[Any], None] | None = None
+_failures: list[Exception] = []  # what a task raised: Beam would wrap it in forty lines of its own
+
+
+def use(workers: Workers | None, listener: Callable[[Any], None] | None) -> list[Exception]:
+    """Let steps that run in this process use `workers` and tell `listener` of each result; returns where failures go."""
+    global _workers, _listener
+    _workers, _listener = workers, listener
+    _failures.clear()
+    return _failures
+
+
+def _pool() -> Workers:
+    global _workers
+    if _workers is None:
+        _workers = Workers(1)
+    return _workers
+
+
+class _OnWorkers(beam.DoFn):
+    """A bundle's tasks are handed to the pool together, so that all cores have work."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._tasks: list[Any] = []
+
+    def start_bundle(self) -> None:
+        self._tasks = []
+
+    def process(self, task: Any) -> None:
+        self._tasks.append(task)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        try:
+            for result in _pool().run(self._work, self._tasks):
+                if _listener is not None and isinstance(result, dict):
+                    _listener(result)
+                yield GlobalWindows.windowed_value(result)
+        except Exception as error:
+            _failures.append(error)
+            raise
+
+
+@dataclasses.dataclass
+class OnWorkers(beam.PTransform):
+    """tasks -> results of `work`, each made in a process that may die."""
+
+    work: Work
+
+    def expand(self, tasks: beam.PCollection) -> beam.PCollection:
+        return tasks | beam.ParDo(_OnWorkers(self.work)).with_output_types(Any)
+
+
+@dataclasses.dataclass
+class Collide(beam.PTransform):
+    """Results with `entries` -> (space, entries that share a bucket). The only shuffle that grows with the corpus."""
+
+    def expand(self, results: beam.PCollection) -> beam.PCollection:
+        return (
+            results
+            | "entries" >> beam.FlatMap(_entries).with_output_types(tuple[int, bytes])
+            | beam.GroupByKey()
+            | "share" >> beam.FlatMap(_share).with_output_types(tuple[int, bytes])
+        )
+
+
+def _entries(result: dict[str, Any]) -> list[tuple[int, bytes]]:
+    entries: list[tuple[int, bytes]] = result["entries"]
+    return entries
+
+
+def _share(group: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
+    space, payloads = group
+    found = collisions(payloads)
+    if found is not None:
+        yield space, found

@@ -1,0 +1,120 @@
+"""A pool of processes that may die: each task runs in one, a death names a document, and the task goes on without it.
+
+pebble keeps the processes; this file adds what it cannot know: which document was in hand (corpus/guard.py),
+and that a task may be started again with that document left out.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+import pebble
+
+from corpus.guard import NOWHERE, Heartbeat, cause_of_death
+
+Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
+Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
+
+_DEATHS_WITHOUT_DOCUMENT = 2  # a worker that dies elsewhere (out of memory, killed by hand) is tried again this often
+_PR_SET_PDEATHSIG = 1
+
+
+class WorkerDied(RuntimeError):
+    """A task could not be finished, and no single document is to blame."""
+
+
+class Workers:
+    """`num_workers` processes. `run` yields each task's result as it is finished."""
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+        context = multiprocessing.get_context("spawn")
+        self._pool = pebble.ProcessPool(num_workers, initializer=_start, initargs=(os.getpid(),), context=context)
+        self._folder = tempfile.TemporaryDirectory(prefix="winnow-")
+        self._lock = threading.Lock()
+        self._serial = 0
+        self.active: set[Path] = set()  # heartbeats of tasks in hand, for the progress line
+
+    def warm(self, work: Callable[[], None]) -> None:
+        """Load what tasks will need while this process does something else."""
+        for _ in range(self.num_workers):
+            self._pool.schedule(work)
+
+    def run(self, work: Work, tasks: Sequence[Any]) -> Iterator[Any]:
+        """Results in the order in which tasks end. Raises what a task raised, or WorkerDied."""
+        waiting = list(reversed(tasks))
+        running: dict[Future[Any], tuple[Any, Skip, Path, int]] = {}
+        while waiting or running:
+            # Few at a time: a queue of thousands would hold every task in memory twice.
+            while waiting and len(running) < 2 * self.num_workers:
+                self._submit(work, waiting.pop(), {}, 0, running)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task, skip, heartbeat, deaths = running.pop(future)
+                error = future.exception()
+                seen = Heartbeat.look(heartbeat)[0]
+                self._forget(heartbeat)
+                if error is None:
+                    yield future.result()
+                elif isinstance(error, pebble.ProcessExpired):
+                    deaths = self._blame(error, seen, skip, deaths)
+                    self._submit(work, task, skip, deaths, running)
+                else:
+                    self._cancel(running)
+                    raise error
+
+    def close(self) -> None:
+        self._pool.stop()
+        self._pool.join()
+        self._folder.cleanup()
+
+    def _submit(self, work: Work, task: Any, skip: Skip, deaths: int, running: dict[Any, Any]) -> None:
+        with self._lock:
+            self._serial += 1
+            heartbeat = Path(self._folder.name) / str(self._serial)
+            Heartbeat.create(heartbeat)
+            self.active.add(heartbeat)
+        running[self._pool.schedule(work, args=[task, skip, heartbeat])] = (task, skip, heartbeat, deaths)
+
+    def _forget(self, heartbeat: Path) -> None:
+        with self._lock:
+            self.active.discard(heartbeat)
+        heartbeat.unlink(missing_ok=True)
+
+    def _cancel(self, running: dict[Future[Any], Any]) -> None:
+        for future, (_, _, heartbeat, _) in running.items():
+            future.cancel()
+            self._forget(heartbeat)
+
+    @staticmethod
+    def _blame(error: pebble.ProcessExpired, position: int, skip: Skip, deaths: int) -> int:
+        if position != NOWHERE:
+            skip[position] = cause_of_death(error.exitcode)
+            return deaths
+        if deaths == _DEATHS_WITHOUT_DOCUMENT:
+            raise WorkerDied(
+                f"a worker died {deaths + 1} times at the same task, outside any document "
+                f"(exit status {error.exitcode}; -9 often means out of memory)"
+            ) from error
+        return deaths + 1
+
+
+def _start(parent: int) -> None:
+    """In a new worker: die with the parent, leave Ctrl-C to it, and take one core only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before prctl
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
