@@ -63,7 +63,9 @@ def _claim(recipe: Recipe, run: Path) -> None:
     if begun.exists():
         changed = sorted(_differences(json.loads(begun.read_text("utf-8")), now))
         if changed:
-            raise RecipeError(f"{run}: was begun with another recipe (differs in {', '.join(changed)}); choose another --out")
+            raise RecipeError(
+                f"{run}: was begun with another recipe (differs in {', '.join(changed)}); choose another --out"
+            )
     write_json(begun, now)
 
 

@@ -1,5 +1,6 @@
 """The commands of `python -m corpus`: parsing, one call each, and what to do next."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ app = typer.Typer(
 )
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of a run, as given to `build --out`", metavar="RUN")]
-Overrides = Annotated[list[str], typer.Option("--set", help="override one setting: key.path=value", metavar="KEY=VALUE")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", help="override one setting: key.path=value", metavar="KEY=VALUE")
+]
 
 
 class Failure(Exception):
@@ -31,10 +34,14 @@ class Failure(Exception):
 @app.command()
 def build(
     recipe: Annotated[Path, typer.Argument(help="a TOML recipe", metavar="RECIPE")],
-    out: Annotated[Path, typer.Option("--out", help="run folder; the same command goes on after a kill", metavar="RUN")],
+    out: Annotated[
+        Path, typer.Option("--out", help="run folder; the same command goes on after a kill", metavar="RUN")
+    ],
     overrides: Overrides = [],  # noqa: B006
     workers: Annotated[int, typer.Option(help="processes; 0 = one per core", min=0)] = 0,
-    beam: Annotated[list[str], typer.Argument(help="after --: options of Beam, such as --runner", metavar="-- BEAM")] = [],  # noqa: B006
+    beam: Annotated[
+        list[str], typer.Argument(help="after --: options of Beam, such as --runner", metavar="-- BEAM")
+    ] = [],  # noqa: B006
 ) -> None:
     """Build a corpus: shards, ledger, signals and a report.
 
@@ -64,9 +71,11 @@ def main() -> Any:
     from corpus.lock import FolderInUse
     from corpus.recipe import RecipeError
 
+    # Beam warns through the root logger, at import, of cloud libraries that nobody asked for.
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         return app(standalone_mode=True)
-    except (RecipeError,) as error:
+    except RecipeError as error:
         _fail(error, 2)
     except (Failure, FileNotFoundError, FolderInUse) as error:
         _fail(error, getattr(error, "status", 1))

@@ -38,7 +38,9 @@ def check_bound(recipe: Recipe, signals: pa.Schema) -> None:
     for bound in rules(recipe):
         struct = signals.field(bound.step).type
         if struct.get_field_index(bound.rule.signal) < 0:
-            raise ValueError(f"rule {bound.name} reads the signal {bound.rule.signal!r}, which {bound.step} does not measure")
+            raise ValueError(
+                f"rule {bound.name} reads the signal {bound.rule.signal!r}, which {bound.step} does not measure"
+            )
 
 
 def fired(signals: pa.Table, recipe: Recipe) -> np.ndarray:
@@ -53,4 +55,5 @@ def _evaluate(signals: pa.Table, bound: Bound) -> np.ndarray:
         struct = pa.concat_arrays(struct.chunks) if struct.num_chunks else pa.array([], struct.type)
     # flatten() carries the struct's own nulls into its fields; struct_field on a take()n array need not
     table = pa.table(dict(zip([f.name for f in struct.type], struct.flatten(), strict=True)))
-    return bound.rule.fires(table).to_numpy(zero_copy_only=False)
+    fires: np.ndarray = bound.rule.fires(table).to_numpy(zero_copy_only=False)
+    return fires

@@ -1,4 +1,4 @@
-"""One part from bytes to measured documents, in one go: a worker that has extracted a part measures it while it is warm."""
+"""One part from bytes to measured documents: a worker that has extracted a part measures it while it is warm."""
 
 from pathlib import Path
 from typing import Any

@@ -45,7 +45,12 @@ def extract_part(task: Task, skip: Skip, beat: Heartbeat) -> None:
                 if rows.num_bytes > _ROW_GROUP_BYTES or rows.num_rows >= 2_000:
                     rows.flush(documents, edits)
         rows.flush(documents, edits)
-    counts = {"rows": rows.total, "failures": rows.failures, "input_bytes": task.part.num_bytes, "read_bytes": beat.bytes}
+    counts = {
+        "rows": rows.total,
+        "failures": rows.failures,
+        "input_bytes": task.part.num_bytes,
+        "read_bytes": beat.bytes,
+    }
     mark_done(task.mark("extract"), task.marks["extract"], counts)
 
 
@@ -74,10 +79,10 @@ def _batches(records: Iterator[tuple[str, int, Record]]) -> Iterator[list[tuple[
 class Extractor:
     """Records to rows of `EXTRACTED`, one each, in order."""
 
-    def __init__(self, recipe: Recipe, source: str, license: str, skip: Skip, beat: Heartbeat) -> None:
+    def __init__(self, recipe: Recipe, source: str, source_license: str, skip: Skip, beat: Heartbeat) -> None:
         self._recipe = recipe
         self._source = source
-        self._license = license
+        self._license = source_license
         self._skip = skip
         self._beat = beat
         before = recipe.steps[: recipe.steps.index(EXTRACT)] if EXTRACT in recipe.steps else ()
@@ -239,7 +244,15 @@ class _Rows:
         for rule, start, end, replacement in record.edits or () if row.get("text") else ():
             removed = (record.text or "")[start:end]
             self._edits.append(
-                {"id": row["id"], "step": "read", "rule": rule, "start": start, "end": end, "removed": removed, "replacement": replacement}
+                {
+                    "id": row["id"],
+                    "step": "read",
+                    "rule": rule,
+                    "start": start,
+                    "end": end,
+                    "removed": removed,
+                    "replacement": replacement,
+                }
             )
 
     def flush(self, documents: Any, edits: Any) -> None:
@@ -248,5 +261,3 @@ class _Rows:
         if self._edits:
             edits.write(pa.Table.from_pylist(self._edits, schema.EDITS))
         self._rows, self._edits, self.num_bytes = [], [], 0
-
-

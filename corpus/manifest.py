@@ -14,7 +14,17 @@ from corpus.plan import Plan, Task
 from corpus.recipe import Recipe
 from corpus.write import FOLDERS
 
-_PACKAGES = ("apache-beam", "datasketch", "fasttext-numpy2-wheel", "fastwarc", "ftfy", "numba", "pyarrow", "resiliparse", "trafilatura")
+_PACKAGES = (
+    "apache-beam",
+    "datasketch",
+    "fasttext-numpy2-wheel",
+    "fastwarc",
+    "ftfy",
+    "numba",
+    "pyarrow",
+    "resiliparse",
+    "trafilatura",
+)
 _MASK = (1 << 128) - 1
 
 
@@ -48,8 +58,12 @@ def check_conservation(run: Path) -> dict[str, list[int]]:
             where r.n is distinct from t.n order by 1 limit 1"""
         ).fetchone()
         if odd:
-            raise ConservationError(f"{run}: document {odd[0]} of {odd[1]} was read {odd[2]} times and is told of {odd[3]} times")
-        twice = db.execute("select id from told where kept group by id having count(*) > 1 order by 1 limit 1").fetchone()
+            raise ConservationError(
+                f"{run}: document {odd[0]} of {odd[1]} was read {odd[2]} times and is told of {odd[3]} times"
+            )
+        twice = db.execute(
+            "select id from told where kept group by id having count(*) > 1 order by 1 limit 1"
+        ).fetchone()
         if twice:
             raise ConservationError(f"{run}: document {twice[0]} is kept more than once")
         rows = db.execute(
@@ -99,6 +113,6 @@ def finish(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dict[
 
 
 def write_timing(run: Path, num_workers: int, seconds: dict[str, float], started: float) -> None:
-    """How long it took, apart from the manifest: the clock is no property of the corpus. Resumed stages are not in it."""
+    """How long it took, apart from the manifest: the clock is no property of the corpus."""
     total = time.perf_counter() - started
     write_json(run / "stages" / "timing.json", {"workers": num_workers, "stages": seconds, "total": total})

@@ -21,11 +21,15 @@ def stage_settings(recipe: Recipe) -> dict[str, Any]:
     before = recipe.steps[: recipe.steps.index(EXTRACT)] if EXTRACT in recipe.steps else ()
     gates = [*before, *(["language"] if recipe.extract.quick_language and "language" in recipe.settings else [])]
     steps = {
-        name: [step.version, filters.measured_settings(step), _contents(step)]
-        for name, step in recipe.settings.items()
+        name: [step.version, filters.measured_settings(step), _contents(step)] for name, step in recipe.settings.items()
     }
     return {
-        "extract": [VERSIONS["extract"], resolved["extract"], _engine(recipe), [[g, resolved[g], steps[g]] for g in gates]],
+        "extract": [
+            VERSIONS["extract"],
+            resolved["extract"],
+            _engine(recipe),
+            [[g, resolved[g], steps[g]] for g in gates],
+        ],
         "measure": [VERSIONS["measure"], list(recipe.settings), steps, filters.measured_settings(recipe.dedup)],  # type: ignore[arg-type]
         "dedup": [VERSIONS["dedup"], resolved["dedup"], {name: resolved[name] for name in recipe.settings}],
         "write": [VERSIONS["write"], resolved["write"], {name: resolved[name] for name in recipe.settings}],
@@ -64,5 +68,3 @@ def _hash(path: Path) -> str:
             while block := stream.read(1 << 20):
                 hasher.update(block)
     return hasher.hexdigest()
-
-

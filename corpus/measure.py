@@ -137,4 +137,3 @@ def _scatter(table: pa.Table, where: Column) -> pa.Table:
 
 def _concat(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables) if tables else STAGE_EDITS.empty_table()
-

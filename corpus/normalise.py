@@ -18,7 +18,8 @@ RARE = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]")  # C1, by
 # contain: a lead byte and as many continuation bytes as it asks for, so that an é before an ellipsis is none.
 CONTINUATION = rb"(?:\xc2[\x80-\xbf]|\xe2[\x80\x82\x84].|\xc5[\x92-\xbe]|\xc6\x92|\xcb[\x86\x9c])"
 MOJIBAKE = re.compile(
-    rb"\xc3(?:[\x82-\x9f]%b|[\xa0-\xaf]%b{2}|[\xb0-\xb4]%b{3})" % (CONTINUATION, CONTINUATION, CONTINUATION)
+    rb"\xc3(?:[\x82-\x9f]%b|[\xa0-\xaf]%b{2}|[\xb0-\xb4]%b{3})"
+    % (CONTINUATION, CONTINUATION, CONTINUATION)
     + rb"|\xc3\x83 |\xc3\xa2\xe2\x82\xac"  # a no-break space that became a space; a quote whose last byte was lost
     rb"|(?:\xd0[\xa0\xa1](?:\xc2[\xa0-\xbf]|\xd0[\x82-\x8f]|\xd1[\x90-\x9f]|\xd2[\x90\x91]|\xe2[\x80\x82\x84].)){2}",
     re.DOTALL,

@@ -112,4 +112,3 @@ def row_groups(path: Path) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, memory_map=True) as file:
         for index in range(file.num_row_groups):
             yield file.read_row_group(index, use_threads=False)
-

@@ -1,8 +1,8 @@
 """Recipe to run: Beam pipelines in a row, each reading and writing Parquet, so that a stage is done once.
 
-    documents   read, extract, measure: one task per part, on the pool
-    dedup       band hashes through a shuffle, candidates verified on their text, verdicts per part
-    write       verdicts joined back, shards, ledger: one task per part, on the pool
+documents   read, extract, measure: one task per part, on the pool
+dedup       band hashes through a shuffle, candidates verified on their text, verdicts per part
+write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
 import contextlib
@@ -30,7 +30,9 @@ from corpus.write import verdicts_file, write_part, written
 class Build:
     """One build in one run folder."""
 
-    def __init__(self, recipe: Recipe, plan: Plan, run: Path, workers: Workers, beam_options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, plan: Plan, run: Path, workers: Workers, beam_options: Sequence[str] = ()
+    ) -> None:
         self.recipe = recipe
         self.plan = plan
         self.run = run

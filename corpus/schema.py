@@ -13,7 +13,10 @@ CHAPTER = pa.struct([("title", pa.string()), ("start", pa.int64()), ("end", pa.i
 PROVENANCE = pa.struct(
     [
         ("file", pa.string()),  # as the recipe's glob found it
-        ("record", pa.int64()),  # WARC: byte offset; JSONL: byte offset of the line, or its number when compressed; Parquet: row; else 0
+        (
+            "record",
+            pa.int64(),
+        ),  # WARC: byte offset; JSONL: byte offset of the line, or its number when compressed; Parquet: row; else 0
         ("extractor", pa.string()),  # "trafilatura 2.3.1"; null where the input was text already
     ]
 )
@@ -108,4 +111,5 @@ EDITS = pa.schema(
         ("replacement", pa.large_string()),
     ]
 )
-# signals/: id, source, url, lang, kept (bool), chars (int64), words (int64, split at white space), file, one struct column per filter
+# signals/: id, source, url, file, lang, chars (int64), words (int64, split at white space), one struct column per
+# filter, kept (bool); null words where there is no text

@@ -22,7 +22,7 @@ _failures: list[Exception] = []  # what a task raised: Beam would wrap it in for
 
 
 def use(workers: Workers | None, listener: Callable[[Any], None] | None) -> list[Exception]:
-    """Let steps that run in this process use `workers` and tell `listener` of each result; returns where failures go."""
+    """Let steps in this process use `workers` and tell `listener` of each result; returns where failures go."""
     global _workers, _listener
     _workers, _listener = workers, listener
     _failures.clear()

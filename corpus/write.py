@@ -29,7 +29,11 @@ _NO_VERDICT: dict[str, Any] = {"kind": None, "kept_id": None}
 def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     """Write one part's docs, ledger, signals, duplicates and edits. Returns counts and content hashes."""
     beat = Heartbeat(heartbeat)
-    cut = {"rows": task.recipe.write.row_group_rows, "max_bytes": 64 << 20, "level": task.recipe.write.compression_level}
+    cut = {
+        "rows": task.recipe.write.row_group_rows,
+        "max_bytes": 64 << 20,
+        "level": task.recipe.write.compression_level,
+    }
     tally = Tally()
     signals_schema = _signals_schema(task)
     with (
@@ -175,9 +179,9 @@ class Tally:
         self.rows += docs.num_rows + ledger.num_rows
         self._docs += docs.num_rows
         self._ledger += ledger.num_rows
-        for id, text in zip(docs["id"].to_pylist(), docs["text"].to_pylist(), strict=True):
+        for name, text in zip(docs["id"].to_pylist(), docs["text"].to_pylist(), strict=True):
             content = str(text).encode()
-            self._docs_hash += xxhash.xxh3_128_intdigest(str(id).encode() + b"\0" + content)
+            self._docs_hash += xxhash.xxh3_128_intdigest(str(name).encode() + b"\0" + content)
             self._text_bytes += len(content)
         for row in zip(*(ledger[c].to_pylist() for c in ("id", "reason", "hits", "kept_id")), strict=True):
             told = "\0".join([row[0], row[1], *(hit["reason"] for hit in row[2]), row[3] or ""])

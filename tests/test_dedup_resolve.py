@@ -1,6 +1,5 @@
 """Resolving: the lexicographically first maximal independent set of the verified pairs, against a naive one."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -54,13 +53,8 @@ def naive(docs: pa.Table, config: Settings) -> list[dict[str, Any]]:
     directions |= {"date_oldest": ("date", 1), "source": ("source_rank", 1)}
     order = list(range(len(rows)))
     for column, sign in reversed([*(directions[word] for word in config.keep), ("id", 1), ("exact", 1)]):
-        known = sorted(
-            (i for i in order if rows[i][column] is not None), key=lambda i: rows[i][column], reverse=sign < 0
-        )
-        if sign < 0:  # `reverse` keeps the order of equals, as a stable sort must
-            known = sorted(
-                (i for i in order if rows[i][column] is not None), key=lambda i: rows[i][column], reverse=True
-            )
+        known = [i for i in order if rows[i][column] is not None]
+        known.sort(key=lambda i: rows[i][column], reverse=sign < 0)  # stable in either direction
         order = known + [i for i in order if rows[i][column] is None]
     kept: list[int] = []
     verdicts = {}
@@ -124,11 +118,10 @@ def test_equals_the_naive_way(
 
 
 def texts(*values: str, **columns: list[Any]) -> pa.Table:
-    rows = [{"id": f"{i}", "text": text, "source": "s"} for i, text in enumerate(values)]
-    for (name, column), (row, value) in itertools.chain.from_iterable(
-        [((name, column), pair) for pair in zip(rows, column, strict=True)] for name, column in columns.items()
-    ):
-        row[name] = value
+    rows: list[dict[str, Any]] = [{"id": f"{i}", "text": text, "source": "s"} for i, text in enumerate(values)]
+    for name, column in columns.items():
+        for row, value in zip(rows, column, strict=True):
+            row[name] = value
     return pa.Table.from_pylist(rows, schema=DOCS)
 
 

@@ -1,5 +1,7 @@
 """Signatures equal datasketch's, shingles equal a plain Python reading of the rule, and batching changes nothing."""
 
+import itertools
+
 import datasketch
 import numpy as np
 import pyarrow as pa
@@ -64,7 +66,7 @@ def shingles(text: str, n: int) -> list[int]:
 
 def sets(text: pa.Array, n: int) -> list[list[int]]:
     values, offsets = signature.shingle_sets(text, n)
-    return [values[a:b].tolist() for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [values[a:b].tolist() for a, b in itertools.pairwise(offsets)]
 
 
 def oracle(hashes: list[int], num_permutations: int) -> np.ndarray:

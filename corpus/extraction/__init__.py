@@ -52,4 +52,4 @@ def engines() -> list[str]:
 
 def engine(name: str) -> Engine:
     """An engine of this folder, or any importable module by its dotted name."""
-    return importlib.import_module(name if "." in name else f"corpus.extraction.{name}")  # type: ignore[return-value]
+    return importlib.import_module(name if "." in name else f"corpus.extraction.{name}")

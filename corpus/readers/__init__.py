@@ -78,4 +78,4 @@ def kinds() -> list[str]:
 
 
 def reader(kind: str) -> Reader:
-    return importlib.import_module(f"corpus.readers.{kind}")  # type: ignore[return-value]
+    return importlib.import_module(f"corpus.readers.{kind}")

@@ -81,8 +81,8 @@ def _spans(s: Segments, limits: Limits, scratch: U8, out: Spans) -> int:
         at = 0  # code points before the line
         for n in range(s.lines[row], s.lines[row + 1]):
             characters = s.line_characters[n]
-            if s.line_start[n] == s.offsets[row + 1] and n > s.lines[row]:
-                break  # nothing follows the final newline
+            if s.line_start[n] == s.offsets[row + 1]:
+                break  # nothing follows the final newline, and an empty text has no line
             longest = 0
             while w < s.words[row + 1] and s.word_start[w] < s.line_end[n]:
                 longest = max(longest, s.word_characters[w])

@@ -1,0 +1,33 @@
+"""The fast engine: resiliparse's rules for main content, about ten times as fast as trafilatura and less precise."""
+
+import functools
+import importlib.metadata
+
+from resiliparse.extract.html2text import extract_plain_text
+
+from corpus.extraction import Extracted, ExtractionError, Page
+from corpus.metadata import scan
+
+
+@functools.cache
+def version() -> str:
+    return f"resiliparse {importlib.metadata.version('resiliparse')}"
+
+
+def extract(page: Page) -> Extracted:
+    """Paragraphs apart by empty lines, list items and table rows on lines of their own. Raises ExtractionError."""
+    # a lone surrogate cannot pass into C++
+    html = page.html if page.html.isascii() else page.html.encode("utf-8", "replace").decode("utf-8")
+    text = extract_plain_text(
+        html,
+        main_content=True,
+        preserve_formatting=True,
+        list_bullets=False,
+        alt_texts=False,
+        comments=False,
+        post_meta=False,
+    ).strip()
+    if not text:
+        raise ExtractionError("no_text", "no main content found")
+    meta = scan(html)
+    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint)

@@ -1,0 +1,1 @@
+"""Shipped model files with their notices, and what loads and trains fastText models."""
