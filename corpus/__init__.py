@@ -1,0 +1,39 @@
+"""The corpus room: raw input to a run folder of shards, ledger, signals and report. Reads filters, never torch.
+
+cli          the commands of `python -m corpus`
+build        check everything, run the stages, prove the books
+recipe       a TOML recipe as frozen dataclasses, and clear errors
+recipes/     recipes to start from
+plan         input files cut into parts
+files        finding and opening files, here and wherever Beam can
+readers/     bytes of a file to records
+charset      bytes to characters
+extraction/  a page to its main text
+metadata     title, author, date and language that a page states
+dates        dates as pages and books write them, to ISO 8601
+normalise    text repaired and in one form
+extract      first stage: records to documents
+measure      second stage: signals, edits, dedup keys
+documents    both for one part, on a worker
+edited       documents with edits carried out
+decide       rules on signals
+dedup/       what is a duplicate of what
+duplicates   third stage: dedup on a run folder
+write        last stage: docs, ledger, signals, duplicates, edits
+manifest     conservation proved, and what the run is made of
+schema       the columns of every file
+parts        part files, whole or not there
+marks        fingerprints: what a result depends on
+workers      processes that may die
+guard        which document a worker is at, and for how long
+lock         one build at a time in a folder
+progress     what a person sees meanwhile
+transforms   the Beam coats
+pipeline     the Beam pipelines
+sample       a real input without a network
+views        a run opened in DuckDB
+why          the life of one document
+whatif       what another threshold would have changed
+report       the run in the terminal
+reports/     one SQL file per table of the report
+"""

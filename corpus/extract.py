@@ -183,8 +183,8 @@ def document_id(source: str, record: Record, position: str) -> str:
     """128 bits of source, origin and content: the same wherever and however the input lies."""
     hasher = xxhash.xxh3_128()
     content = record.html if record.html is not None else (record.text or "").encode("utf-8", "surrogatepass")
-    # A broken record has nothing of its own but its place.
-    place = position if record.failure is not None and not content else ""
+    # A broken record may have nothing of its own but its place.
+    place = "" if content or record.url or record.origin else position
     for item in (source, record.url or "", record.origin or "", place):
         hasher.update(item.encode("utf-8", "surrogatepass"))
         hasher.update(b"\0")

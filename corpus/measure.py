@@ -3,6 +3,7 @@
 Nothing is decided here. Signals are kept for every row read, so that any threshold can be replayed later.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,6 @@ def _edit(docs: pa.Table, name: str, step: filters.Editor, rows: np.ndarray) -> 
     proposed = step.edits(docs.select(step.needs))
     text = docs["text"].combine_chunks()
     edited = filters.apply_edits(text, proposed)
-    removed = [
-        text[row].as_py()[start:end]
-        for row, start, end in zip(*(proposed[c].to_pylist() for c in ("row", "start", "end")), strict=True)
-    ]
     table = pa.table(
         {
             "id": pc.take(docs["id"], proposed["row"]),
@@ -97,13 +94,22 @@ def _edit(docs: pa.Table, name: str, step: filters.Editor, rows: np.ndarray) -> 
             "rule": proposed["rule"],
             "start": proposed["start"],
             "end": proposed["end"],
-            "removed": pa.array(removed, pa.large_string()),
+            "removed": pa.array(_spans(text, proposed), pa.large_string()),
             "replacement": proposed["replacement"],
             "row": pa.array(rows[proposed["row"].to_numpy()], pa.int64()),
         },
         schema=STAGE_EDITS,
     )
     return docs.set_column(docs.column_names.index("text"), "text", edited), table
+
+
+def _spans(text: Column, edits: pa.Table) -> Iterator[str]:
+    """What each edit removes; edits of one row follow each other, so a text is decoded once."""
+    at, decoded = -1, ""
+    for row, start, end in zip(*(edits[name].to_pylist() for name in ("row", "start", "end")), strict=True):
+        if row != at:
+            at, decoded = row, text[row].as_py()
+        yield decoded[start:end]
 
 
 def _signals(extracted: pa.Table, docs: pa.Table, where: Column, structs: dict[str, pa.StructArray]) -> pa.Table:

@@ -13,17 +13,20 @@ from corpus.dates import iso_date
 HEAD_CHARS = 1 << 17  # heads with inlined styles reach 100 kB; a page without </head> is not scanned to its end
 MAX_VALUE = 500  # characters; what is longer is no title and no name
 
-META = re.compile(r"<meta\s([^>]{5,2000}?)/?>", re.IGNORECASE)
+# Cases are spelled out: IGNORECASE takes away the fixed first character that lets `re` skip (20 times slower).
+META = re.compile(r"<[mM][eE][tT][aA]\s([^>]{5,2000})")
 ATTRIBUTE = re.compile(r"""([a-zA-Z:_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
-TITLE = re.compile(r"<title[^>]{0,200}>(.{1,1000}?)</title", re.IGNORECASE | re.DOTALL)
-HEADING = re.compile(r"<h1[^>]{0,500}>(.{1,1000}?)</h1", re.IGNORECASE | re.DOTALL)
-LANG = re.compile(r"""<html[^>]{0,1000}?\s(?:xml:)?lang\s*=\s*["']?([a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*)""", re.I)
-TIME = re.compile(r"""<time\s[^>]{0,300}?datetime\s*=\s*["']([^"']{4,40})["']""", re.IGNORECASE)
+TITLE = re.compile(r"<[tT][iI][tT][lL][eE][^>]{0,200}>([^<]{1,1000})<")
+HEADING = re.compile(r"<[hH]1[^>]{0,500}>(.{1,1000}?)</[hH]1", re.DOTALL)
+HTML = re.compile(r"<[hH][tT][mM][lL]\s([^>]{0,2000})")
+TIME = re.compile(r"""<[tT][iI][mM][eE]\s[^>]{0,300}?datetime\s*=\s*["']([^"']{4,40})["']""")
 TAG = re.compile(r"<[^>]*>")
 SPACE = re.compile(r"\s+")
 LD_DATE = re.compile(r'"(?:datePublished|uploadDate|dateCreated)"\s*:\s*"([^"]{4,40})"')
 # the name may follow other keys of the object, but no object within it
-LD_AUTHOR = re.compile(r'"author"\s*:\s*(?:\[\s*)?(?:"([^"\\]{2,200})"|\{[^{}]{0,500}?"name"\s*:\s*(?:\[\s*)?"([^"\\]{2,200})")')
+LD_AUTHOR = re.compile(
+    r'"author"\s*:\s*(?:\[\s*)?(?:"([^"\\]{2,200})"|\{[^{}]{0,500}?"name"\s*:\s*(?:\[\s*)?"([^"\\]{2,200})")'
+)
 
 # in order of trust
 TITLES = ("og:title", "citation_title", "dc.title", "dcterms.title", "twitter:title", "headline")
@@ -119,7 +122,8 @@ def _date(metas: dict[str, str], html: str) -> str | None:
 
 
 def _language(head: str, metas: dict[str, str]) -> str | None:
-    match = LANG.search(head)
-    said = match[1] if match else (_first(metas, LANGUAGES) or "")
+    match = HTML.search(head)
+    attributes = {a[1].lower(): a[2] or a[3] or a[4] or "" for a in ATTRIBUTE.finditer(match[1])} if match else {}
+    said = attributes.get("lang") or attributes.get("xml:lang") or _first(metas, LANGUAGES) or ""
     code = re.match(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{2,8})*", said)
     return code[0].lower().replace("_", "-") if code else None

@@ -17,12 +17,15 @@ RARE = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbb\xbf|\xe2\x80[\xa8\xa9]")  # C1, by
 # ftfy's own test reads 6 MB/s. These sequences are what UTF-8 that was read as windows-1252, or as windows-1251, must
 # contain: a lead byte and as many continuation bytes as it asks for, so that an é before an ellipsis is none.
 CONTINUATION = rb"(?:\xc2[\x80-\xbf]|\xe2[\x80\x82\x84].|\xc5[\x92-\xbe]|\xc6\x92|\xcb[\x86\x9c])"
-MOJIBAKE = re.compile(
-    rb"\xc3(?:[\x82-\x9f]%b|[\xa0-\xaf]%b{2}|[\xb0-\xb4]%b{3})"
-    % (CONTINUATION, CONTINUATION, CONTINUATION)
-    + rb"|\xc3\x83 |\xc3\xa2\xe2\x82\xac"  # a no-break space that became a space; a quote whose last byte was lost
-    rb"|(?:\xd0[\xa0\xa1](?:\xc2[\xa0-\xbf]|\xd0[\x82-\x8f]|\xd1[\x90-\x9f]|\xd2[\x90\x91]|\xe2[\x80\x82\x84].)){2}",
-    re.DOTALL,
+CYRILLIC = rb"(?:\xc2[\xa0-\xbf]|\xd0[\x82-\x8f]|\xd1[\x90-\x9f]|\xd2[\x90\x91]|\xe2[\x80\x82\x84].)"
+# Each pattern begins with one fixed byte, which lets `re` skip to it (500 MB/s; a choice of two reads 28 MB/s).
+MOJIBAKE = (
+    re.compile(
+        rb"\xc3(?:[\x82-\x9f]%b|[\xa0-\xaf]%b{2}|[\xb0-\xb4]%b{3}" % (CONTINUATION, CONTINUATION, CONTINUATION)
+        + rb"|\x83 |\xa2\xe2\x82\xac)",  # a no-break space that became a space; a quote whose last byte was lost
+        re.DOTALL,
+    ),
+    re.compile(rb"\xd0[\xa0\xa1]%b\xd0[\xa0\xa1]%b" % (CYRILLIC, CYRILLIC), re.DOTALL),
 )
 NEWLINES = re.compile("\r|[\x0b\x0c\x1c-\x1e\u2028\u2029]")
 REMOVED = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
@@ -57,7 +60,7 @@ def _once(text: str) -> tuple[str, int]:
         changed += more
         data = text.encode("utf-8")
     if not text.isascii():
-        if MOJIBAKE.search(data):
+        if _garbled(data, 0):
             text, more = _repair(data)
             changed += more
         if not unicodedata.is_normalized("NFC", text):
@@ -86,11 +89,16 @@ def _clean(text: str) -> tuple[str, int]:
     return text, changed + replaced + removed
 
 
+def _garbled(data: bytes, start: int) -> re.Match[bytes] | None:
+    found = [match for pattern in MOJIBAKE if (match := pattern.search(data, start))]
+    return min(found, key=re.Match.start, default=None)
+
+
 def _repair(data: bytes) -> tuple[str, int]:
     """Line by line: one garbled line in a sound page would otherwise be lost, as ftfy repairs all or nothing."""
     changed, done = 0, 0
     parts: list[str] = []
-    while found := MOJIBAKE.search(data, done):
+    while found := _garbled(data, done):
         start = data.rfind(b"\n", 0, found.start()) + 1
         end = data.find(b"\n", found.end())
         end = len(data) if end < 0 else end

@@ -17,7 +17,9 @@ _SPACE = r"[\s\p{Z}]"
 _ENDS = r"[.!?…]+" + _CLOSERS
 _WIDE_ENDS = r"[。！？｡؟۔।॥]+" + _CLOSERS  # scripts that put no space behind an end mark, or no capital
 # An initial ("J. Smith") ends nothing, and a small letter begins nothing.
-_SENTENCE_END = rf"(?:[^\s\p{{Z}}]{{2}}|[^\s\p{{Z}}\p{{L}}]){_ENDS}(?:{_SPACE}+[^\s\p{{Z}}\p{{Ll}}]|{_SPACE}*\z)|{_WIDE_ENDS}"
+_SENTENCE_END = (
+    rf"(?:[^\s\p{{Z}}]{{2}}|[^\s\p{{Z}}\p{{L}}]){_ENDS}(?:{_SPACE}+[^\s\p{{Z}}\p{{Ll}}]|{_SPACE}*\z)|{_WIDE_ENDS}"
+)
 _FINISHED = rf"(?:{_ENDS}|{_WIDE_ENDS}){_SPACE}*\z"
 # The lists of these languages hold words of scripts without spaces, and are searched inside words too.
 _WITHOUT_BOUNDARIES = ("ja", "th", "zh")

@@ -62,7 +62,9 @@ class Repetition:
             "repeated_paragraph_characters": ratio(counts[:, kernel.PARAGRAPH_CHARACTERS], s.characters),
         }
         grams = [name for name in SIGNALS if name not in columns]
-        return pa.table(columns | {name: ratio(counts[:, kernel.GRAMS + i], s.characters) for i, name in enumerate(grams)})
+        return pa.table(
+            columns | {name: ratio(counts[:, kernel.GRAMS + i], s.characters) for i, name in enumerate(grams)}
+        )
 
     def rules(self) -> Sequence[Rule]:
         """Gopher's limits; a value that equals its limit passes."""

@@ -27,7 +27,7 @@ class Score:
     Source
         Joulin et al. 2016 (arXiv 1607.01759); use as in Li et al. 2024 (DCLM, arXiv 2406.11794), whose threshold of
         0.018112 keeps about the best tenth for its model and data. Newlines are read as spaces, letters as they are.
-        A text without a known word scores what the model gives an empty line, or 0.
+        An empty text scores what the model gives an empty line.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)

@@ -105,8 +105,9 @@ def _hosts(address: str) -> Iterator[str]:
 
 
 def _prefixes(address: str) -> Iterator[str]:
-    """The address and the addresses above it."""
-    yield address
+    """The address and the addresses above it, down to the first step of its path."""
+    if "/" in address or "?" in address:
+        yield address
     pieces = address.partition("?")[0].split("/")
     for end in range(2, min(len(pieces), _MOST_PREFIXES) + 1):
         yield "/".join(pieces[:end])

@@ -1,6 +1,7 @@
 """What tests of the pipeline share: tiny inputs, and recipes over them."""
 
 import gzip
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,27 @@ import pytest
 from corpus import recipe as recipes
 from corpus.recipe import Recipe
 
-_SENTENCES = (
-    "The river carried the letters past the mill and nobody on the bridge looked down at them.",
-    "She had counted the windows of that house twice, and each time there was one more than before.",
-    "Of all the maps in the office, only the oldest showed where the road to the quarry had been.",
-    "A baker who rises at three has seen more of the town than the people who govern it.",
-    "They argued about the price of salt until the rain came, and then they argued about the rain.",
-    "He wrote to his brother that the harbour was quiet and that the ships had not come with the spring.",
-)
+_NOUNS = """river letter mill bridge window house map office road quarry baker town price salt rain harbour ship spring
+brother garden engine lantern market field stone teacher winter answer kitchen paper soldier valley number story
+forest clock island question summer doctor village mountain morning evening station captain""".split()
+_VERBS = """carried counted showed wrote argued followed opened remembered crossed painted sold measured forgot found
+answered repaired watched borrowed promised described left kept lost turned raised""".split()
+_WAYS = """slowly twice in silence before noon with great care again for the last time without a word at night
+that year near the old wall""".split()
+_LINKS = ("and", "but", "because", "while", "although", "until")
 
 
 def prose(seed: int, sentences: int = 14) -> str:
     """Unlike texts that every heuristic lets pass; the same for the same seed."""
-    said = []
-    for number in range(sentences):
-        sentence = _SENTENCES[(seed + number * (1 + seed % 5)) % len(_SENTENCES)]
-        said.append(f"In year {seed * 31 + number * 7}, by account {seed}-{number}: {sentence}")
-    return "\n".join(said)
+    pick = random.Random(seed).choice
+
+    def clause() -> str:
+        return f"the {pick(_NOUNS)} of the {pick(_NOUNS)} {pick(_VERBS)} that {pick(_NOUNS)} {pick(_WAYS)}"
+
+    said = [
+        f"{clause()} {pick(_LINKS)} {clause()} with the {pick(_NOUNS)} to be {pick(_VERBS)}." for _ in range(sentences)
+    ]
+    return "\n".join(sentence[0].upper() + sentence[1:] for sentence in said)
 
 
 def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:

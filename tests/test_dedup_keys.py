@@ -133,4 +133,11 @@ def test_threshold_derives_bands_and_rows() -> None:
     lsh = MinHashLSH(threshold=0.8, num_perm=128)
     assert (derived.bands, derived.rows) == (lsh.b, lsh.r)
     assert dataclasses.replace(derived, min_jaccard=0.9).bands == lsh.b
-    assert "min_jaccard" not in measured_settings(Settings())  # type: ignore[arg-type]
+
+
+def test_keys_serve_every_replay() -> None:
+    docs = table({"text": "one two three four five", "url": "http://a/"}, {"text": "six"})
+    other = Settings(url=False, exact=False, min_jaccard=0.9, keep=("source",))
+    assert keys.keys(docs, other).equals(keys.keys(docs, Settings()))
+    changing = {"near", "shingle_words", "bands", "rows", "source_priority"}
+    assert set(measured_settings(Settings())) == changing  # type: ignore[arg-type]

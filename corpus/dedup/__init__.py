@@ -2,7 +2,9 @@
 
 keys        what is compared: hashes, bands and ranks of each document, one row per document
 buckets     documents with equal hashes meet: packed entries in, collisions out
+shingles    sets of shingles of those that LSH proposes, for their exact similarity
 resolve     which of those that met is kept, and the evidence for every rejection
+sweep       the compiled loop behind resolve
 replay      all of it in one process, for `whatif` and tests
 
 Records (equal ids), pages (equal URLs), exact and near copies are all decided in one sweep through the documents from
@@ -25,18 +27,19 @@ class Settings:
 
     Documents with equal ids are always reduced to one. The default bands are FineWeb's, 14 x 8 over shingles of five
     words: a pair of Jaccard 0.8 is proposed with probability 0.92, one of 0.9 with 0.9996 (1 - (1 - J^rows)^bands).
+    Fields marked with `filters.threshold` change verdicts but never the keys, so they can be replayed.
     """
 
-    url: bool = True  # equal addresses, after normalisation
-    exact: bool = True  # equal text, but for case and white space
+    url: bool = _threshold(True)  # equal addresses, after normalisation
+    exact: bool = _threshold(True)  # equal text, but for case and white space
     near: bool = True  # Jaccard of the sets of shingles at least min_jaccard
     shingle_words: int = 5
     bands: int = 14
     rows: int = 8
     min_jaccard: float = _threshold(0.7)
-    threshold: float | None = None  # when given, datasketch derives bands and rows from it, within num_permutations
-    num_permutations: int = 112
-    keep: tuple[str, ...] = ("score", "length", "date_newest", "source")  # the first that differs decides
+    threshold: float | None = _threshold(None)  # datasketch derives bands and rows from it, within num_permutations
+    num_permutations: int = _threshold(112)  # read with `threshold` only
+    keep: tuple[str, ...] = _threshold(("score", "length", "date_newest", "source"))  # the first that differs decides
     source_priority: tuple[str, ...] = ()  # best first; sources not named come last
 
     def __post_init__(self) -> None:

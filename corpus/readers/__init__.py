@@ -65,6 +65,7 @@ class Record:
     chapters: list[tuple[str, int, int]] | None = None  # title, start, end in the text after `edits`
     extra: dict[str, Any] | None = None
     edits: list[tuple[str, int, int, str]] | None = None  # rule, start, end, replacement on `text`, ascending
+    repairs: int = 0  # characters that the reader's own normalisation changed
     failure: tuple[str, str] | None = None  # reason, detail
 
 

@@ -44,9 +44,7 @@ class Spans(NamedTuple):
     end: I64
 
 
-def limits(
-    marks: str, citations: bool, min_words: int, max_word_characters: int, phrases: dict[str, int]
-) -> Limits:
+def limits(marks: str, citations: bool, min_words: int, max_word_characters: int, phrases: dict[str, int]) -> Limits:
     """`marks` are the terminal marks, none for no such rule; `phrases` says which rule each phrase breaks."""
     is_mark = np.zeros(NUM_CODE_POINTS, np.bool_)
     is_mark[[ord(c) for c in marks]] = True
@@ -67,7 +65,7 @@ def limits(
 def spans(s: Segments, limits: Limits) -> Spans:
     """Every span to cut, in order."""
     most = len(s.line_start) + int(np.count_nonzero(s.data[s.offsets[0] : s.offsets[-1]] == _OPEN))
-    out = Spans(np.empty(most, np.int32), *(np.empty(most, np.int64) for _ in range(3)))
+    out = Spans(np.empty(most, np.int32), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64))
     scratch = np.empty(int((s.line_end - s.line_start).max(initial=0)), np.uint8)
     found = _spans(s, limits, scratch, out)
     return Spans(*(column[:found] for column in out))
@@ -145,7 +143,7 @@ def _equal(data: U8, i: Any, end: Any, phrase: U8) -> bool:
 
 
 @compiled
-def _verdict(s: Segments, n: Any, limits: Limits, scratch: U8) -> int:
+def _verdict(s: Segments, n: Any, limits: Limits, scratch: U8) -> Any:
     """The first rule that the line breaks, judged on its stripped lower-case copy without citation marks."""
     size = 0
     i = s.line_first[n]
@@ -194,7 +192,7 @@ def _num_words(line: U8, flags: U8) -> int:
 
 
 @compiled
-def _phrase(line: U8, limits: Limits) -> int:
+def _phrase(line: U8, limits: Limits) -> Any:
     """The rule of the first listed phrase that the line holds."""
     for p in range(len(limits.phrase_rule)):
         phrase = limits.phrases[limits.phrase_start[p] : limits.phrase_start[p + 1]]

@@ -1,9 +1,11 @@
 """What Python says of every code point, as one byte of flags each, so that compiled loops agree with ``str`` methods.
 
-Built from numpy's vectorised string predicates, which read Python's own Unicode database: about 15 ms, once per process.
+Built from numpy's vectorised string predicates, which read Python's own Unicode database: about 20 ms, once per
+process.
 """
 
 import functools
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,11 @@ ALNUM = 2
 UPPER = 4
 DIGIT = 8
 SPACE = 16
+MARK = 32  # combining marks, which belong to the word of the letter before them
 
 NUM_CODE_POINTS = 0x110000
 _PREDICATES = {ALPHA: "isalpha", ALNUM: "isalnum", UPPER: "isupper", DIGIT: "isdigit", SPACE: "isspace"}
+_SUPPLEMENT = 0x20000
 _ASSIGNED = 0x40000  # Unicode has no letter, digit or space above; a test asks Python about all code points
 
 
@@ -28,7 +32,11 @@ def class_flags() -> U8:
     flags = np.zeros(NUM_CODE_POINTS, np.uint8)
     for bit, predicate in _PREDICATES.items():
         flags[:_ASSIGNED] |= getattr(np.strings, predicate)(characters).view(np.uint8) * np.uint8(bit)
-    return frozen(flags)
+    for code in np.flatnonzero(flags[0x300:_SUPPLEMENT] == 0) + 0x300:
+        flags[code] = MARK * unicodedata.category(chr(code)).startswith("M")
+    flags[0xE0100:0xE01F0] = MARK  # variation selectors, the only marks higher up
+    flags.flags.writeable = False
+    return flags
 
 
 @functools.cache
@@ -37,10 +45,5 @@ def lower_case() -> U32:
     lower = np.arange(NUM_CODE_POINTS, dtype=np.uint32)
     for code in np.flatnonzero(class_flags() & UPPER):
         lower[code] = ord(chr(code).lower()[0])
-    return frozen(lower)
-
-
-def frozen(array: Any) -> Any:
-    """Read-only, as views of Arrow buffers are: numba compiles a kernel once more for arrays that can be written."""
-    array.flags.writeable = False
-    return array
+    lower.flags.writeable = False
+    return lower

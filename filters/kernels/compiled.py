@@ -5,7 +5,7 @@ editing a kernel that others call, delete ``__pycache__``.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -22,4 +22,5 @@ F64 = npt.NDArray[np.float64]
 
 def compiled(function: Kernel) -> Kernel:
     """A loop over numpy arrays, compiled at its first call."""
-    return numba.njit(cache=True, nogil=True)(function)
+    dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
+    return cast(Kernel, dispatcher)

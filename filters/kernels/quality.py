@@ -1,9 +1,11 @@
 """The counts behind Gopher's quality rules: one row of whole numbers per document."""
 
+from typing import Any
+
 import numpy as np
 
 from filters.kernels.codepoints import ALNUM, ALPHA
-from filters.kernels.compiled import I64, U64, compiled
+from filters.kernels.compiled import I64, U8, U64, compiled
 from filters.kernels.text import Segments
 
 WORDS, LENGTH, TOKENS, ALPHABETIC, HASHES, ELLIPSES, LINES, BULLETS, UNFINISHED, STOPS = range(10)
@@ -29,7 +31,7 @@ def _count(s: Segments, stop_hashes: U64, counts: I64) -> None:
 
 
 @compiled
-def _count_words(s: Segments, row: int, gate, stop_hashes: U64, out: I64) -> None:  # type: ignore[no-untyped-def]
+def _count_words(s: Segments, row: int, gate: Any, stop_hashes: U64, out: I64) -> None:
     found = np.uint64(0)
     for w in range(s.words[row], s.words[row + 1]):
         flags = s.word_flags[w]
@@ -57,15 +59,14 @@ def _count_symbols(s: Segments, row: int, out: I64) -> None:
         b = s.data[i]
         if b == _HASH:
             out[HASHES] += 1
-        elif b == _DOT or b == 0xE2:
-            if i + 3 <= end and _is_ellipsis(s.data, i):
-                out[ELLIPSES] += 1
-                i += 2
+        elif (b == _DOT or b == 0xE2) and i + 3 <= end and _is_ellipsis(s.data, i):
+            out[ELLIPSES] += 1
+            i += 2
         i += 1
 
 
 @compiled
-def _is_ellipsis(data, i):  # type: ignore[no-untyped-def]
+def _is_ellipsis(data: U8, i: Any) -> Any:
     dots = data[i] == _DOT and data[i + 1] == _DOT and data[i + 2] == _DOT
     return dots or (data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == 0xA6)  # …
 

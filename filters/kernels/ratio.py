@@ -9,4 +9,6 @@ from filters.kernels.compiled import F64
 
 def ratio(part: Any, whole: Any) -> F64:
     """part / whole, 0 where the whole is 0."""
-    return np.divide(part, whole, out=np.zeros(len(part)), where=np.asarray(whole) != 0)
+    quotient = np.zeros(len(part))
+    np.divide(part, whole, out=quotient, where=np.asarray(whole) != 0)
+    return quotient

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.kernels.codepoints import SPACE, class_flags, frozen
+from filters.kernels.codepoints import SPACE, class_flags
 from filters.kernels.compiled import I32, I64, U8, U64, compiled
 
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
@@ -93,14 +93,24 @@ def buffers(column: pa.Array | pa.ChunkedArray) -> tuple[U8, I64]:
     array = _one_array(column)
     _, offset_buffer, data_buffer = array.buffers()
     if len(array) == 0:
-        return frozen(np.zeros(0, np.uint8)), frozen(np.zeros(1, np.int64))
+        return _read_only(np.zeros(0, np.uint8)), _read_only(np.zeros(1, np.int64))
     offsets = np.frombuffer(offset_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
-    return frozen(np.frombuffer(data_buffer or b"", np.uint8)), frozen(offsets)
+    return _read_only(np.frombuffer(data_buffer or b"", np.uint8)), _read_only(offsets)
+
+
+def _read_only(array: Any) -> Any:
+    """Always so, as most Arrow buffers are: numba compiles a kernel once more for arrays that can be written."""
+    array.flags.writeable = False
+    return array
 
 
 def _one_array(column: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, column[:0].combine_chunks()])
+        column = (
+            column.chunk(0)
+            if column.num_chunks == 1
+            else pa.concat_arrays([*column.chunks, column[:0].combine_chunks()])
+        )
     if column.type != pa.large_string():
         column = column.cast(pa.large_string())
     return pc.fill_null(column, "") if column.null_count else column

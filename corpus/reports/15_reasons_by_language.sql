@@ -1,0 +1,15 @@
+-- What costs each language most?
+select
+    coalesce(lang, 'not known') as language,
+    step,
+    reason,
+    count(*) as documents,
+    coalesce(sum(words), 0)::bigint as words,
+    count(*) / any_value(total) as share_of_language
+from fates
+join (select lang as spoken, count(*) as total from fates group by lang) on lang is not distinct from spoken
+where not kept
+group by lang, step, reason
+qualify row_number() over (partition by lang order by documents desc, step, reason) <= 3
+order by any_value(total) desc, language, documents desc, step, reason
+limit 60
