@@ -1,0 +1,59 @@
+"""The learned engine: a block classifier over containers, texts and neighbours, trained on hand-checked pages.
+
+More exact than trafilatura on every kind of page that we measured, and several times as fast (benchmarks/RESULTS.md).
+"""
+
+import functools
+import importlib.metadata
+
+import numpy as np
+
+from corpus.extraction import Extracted, ExtractionError, Page
+from corpus.extraction.learned import hydration, model
+from corpus.extraction.learned.features import features
+from corpus.extraction.learned.forest import Forest, probabilities
+from corpus.extraction.learned.machine import readable
+from corpus.extraction.learned.measures import WORDS, measure
+from corpus.extraction.learned.parse import well_formed
+from corpus.extraction.learned.render import render, texts
+from corpus.extraction.learned.select import best
+from corpus.extraction.learned.walk import NO_WIDTH, walk
+from corpus.metadata import scan
+
+FORMATS = ("text", "markdown")
+CODE = 1  # raised with any change of the text that is not the model's
+
+
+@functools.cache
+def version() -> str:
+    return f"blocks {CODE}.{model.shipped_version()} selectolax {importlib.metadata.version('selectolax')}"
+
+
+def extract(page: Page) -> Extracted:
+    """Headings, lists, tables, quotations and code keep their shape. Raises ExtractionError."""
+    text, confidence = main_text(page.html, model.shipped(), page.format == "markdown")
+    found = hydration.text(page.html, text)
+    if found is not None:
+        text = found
+    if not text:
+        raise ExtractionError("no_text", "no main content found")
+    meta = scan(page.html)
+    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, confidence)
+
+
+def main_text(html: str, forest: Forest, markdown: bool = False) -> tuple[str, float]:
+    """The text of the blocks of highest expected F1, and that F1."""
+    walked = walk(well_formed(html))
+    if not len(walked.blocks.start):
+        return "", 0.0
+    measured = measure(walked)
+    probability = probabilities(forest, features(walked, measured))
+    probability[walked.elements.flags[walked.blocks.element] & NO_WIDTH != 0] = 0
+    chosen, confidence = best(probability, measured.value[:, WORDS])
+    return render(walked, chosen, _pieces(walked, chosen, markdown), markdown), confidence
+
+
+def _pieces(walked: object, chosen: np.ndarray, markdown: bool) -> list[str]:
+    pieces = texts(walked, chosen, markdown)
+    code = walked.blocks.pre[chosen].tolist()
+    return [text if is_code else readable(text) for text, is_code in zip(pieces, code, strict=True)]
