@@ -29,16 +29,18 @@ MOJIBAKE = (
 )
 NEWLINES = re.compile("\r|[\x0b\x0c\x1c-\x1e\u2028\u2029]")
 REMOVED = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
-TRAILING = re.compile("[ \t\xa0]+\n")
+SPACES = re.compile("[\u2000-\u200a\u202f\u205f]")
+TRAILING = re.compile("[ \t]+\n")
 BLANK_LINES = re.compile("\n{3,}")
-BLANK = " \t\n\xa0"
+BLANK = " \t\n"
 MAX_ROUNDS = 4  # mojibake of mojibake needs two; the last round only finds nothing to do
 
 
 def normalise(text: str) -> tuple[str, int]:
     """The text and how many of its characters were removed or replaced. Idempotent: a second call changes nothing.
 
-    More than one empty line in a row becomes one; blank space at line ends and around the text goes.
+    More than one empty line in a row becomes one; blank space at line ends and around the text goes; no-break spaces
+    and spaces of odd widths become plain ones.
     """
     repairs = 0
     for _ in range(MAX_ROUNDS):
@@ -85,8 +87,9 @@ def _clean(text: str) -> tuple[str, int]:
         changed = sum(a != b for a, b in zip(text, repaired, strict=True))
         text = repaired
     text, replaced = NEWLINES.subn("\n", text)
+    text, spaces = SPACES.subn(" ", text)
     text, removed = REMOVED.subn("", text)
-    return text, changed + replaced + removed
+    return text, changed + replaced + spaces + removed
 
 
 def _garbled(data: bytes, start: int) -> re.Match[bytes] | None:
@@ -112,10 +115,14 @@ def _repair(data: bytes) -> tuple[str, int]:
 
 
 def _trim(text: str) -> tuple[str, int]:
+    # only now: a no-break space can be half of a garbled letter. fastText and others see no word end in it.
+    spaces = text.count("\xa0")
+    if spaces:
+        text = text.replace("\xa0", " ")
     before = len(text)
-    if " \n" in text or "\t\n" in text or "\xa0\n" in text:
+    if " \n" in text or "\t\n" in text:
         text = TRAILING.sub("\n", text)
     if "\n\n\n" in text:
         text = BLANK_LINES.sub("\n\n", text)
     text = text.strip(BLANK)
-    return text, before - len(text)
+    return text, spaces + before - len(text)
