@@ -47,9 +47,13 @@ def build(
 
     Example: python -m corpus build corpus/recipes/web.toml --out runs/web-1 --set quality.min_words=30
     """
+    from corpus import report as reports
+    from corpus import report_html
     from corpus.build import build as run_build
 
     run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam)
+    report_html.write(out)
+    reports.summary(out)
 
 
 @app.command()

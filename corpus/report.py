@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent / "reports"
 WIPE_OUT_DOCUMENTS = 20  # a share of fewer documents says nothing
 EXAMPLES = 20  # kept, and for each reason
 _STAGES = ("documents", "dedup", "write")
+_MOST_ALARMS = 10  # one by one; the others in one line
 _MOST_ROWS = 60  # of one table on a terminal
 _PAGES_ONLY = ("signals", "examples", "reasons_by_language")  # tables that need a page to be read
 
@@ -115,10 +116,14 @@ def alarms(found: dict[str, Answer]) -> Iterator[tuple[str, str]]:
     if odd:
         files = ", ".join(f"{row['file']} ({row['ids_that_differ']:,} ids)" for row in odd)
         yield "BOOKS DO NOT ADD UP: documents were read that are neither kept nor in the ledger, or are twice", files
-    for row in found["wipe_outs"].records():
+    wiped = found["wipe_outs"].records()
+    for row in wiped[:_MOST_ALARMS]:
         rule, group = f"{row['step']}.{row['reason']}", f"{row['kind']} {row['name']}"
         counts = f"{row['removed']:,} of {row['documents_read']:,} documents"
         yield f"WIPE-OUT: {rule} removed {row['share_removed']:.0%} of {group}", counts
+    if len(wiped) > _MOST_ALARMS:
+        others = ", ".join(f"{row['kind']} {row['name']}" for row in wiped[_MOST_ALARMS:])
+        yield f"WIPE-OUT: {len(wiped) - _MOST_ALARMS} more groups", others
     dead = found["never_fired"].records()
     if dead:
         named = ", ".join(f"{row['step']}.{row['reason']} ({row['fires_when']})" for row in dead)

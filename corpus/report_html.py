@@ -40,6 +40,7 @@ class Plot:
     lines: list[tuple[float, str]]
     beyond: list[str]  # thresholds that lie outside the scale
     labels: list[tuple[float, str]]
+    group: str = ""
 
 
 def write(path: Path) -> Path:
@@ -131,10 +132,10 @@ def _signal_plot(key: tuple[str, str], rows: list[dict[str, Any]], limits: list[
     lines, beyond = [], []
     for number, said in limits:
         at = ((math.log1p(number) if logarithmic and number > -1 else number) - first) / span
-        (lines.append((at, said)) if 0 <= at <= 1 else beyond.append(said))
+        (lines.append((at, said)) if last > first and 0 <= at <= 1 else beyond.append(said))
     ends = [math.expm1(x) if logarithmic else x for x in (first, last)]
     labels = [(0.0, _short(ends[0])), (1.0, _short(ends[1]))] if last > first else [(0.0, _short(ends[0]))]
-    return Plot(f"{key[0]}.{key[1]}{' (log)' if logarithmic else ''}", bars, lines, beyond, labels)
+    return Plot(f"{key[1]}{' (log)' if logarithmic else ''}", bars, lines, beyond, labels, key[0])
 
 
 def _short(number: float) -> str:

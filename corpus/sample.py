@@ -14,6 +14,7 @@ import gzip
 import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import orjson
 
@@ -95,7 +96,7 @@ def _packages() -> Iterator[dict[str, str]]:
 
 
 def _texts(distribution: importlib.metadata.Distribution) -> Iterator[dict[str, str]]:
-    meta = distribution.metadata
+    meta = cast(email.message.Message, distribution.metadata)  # its type hints know fewer methods than it has
     about = {"url": f"https://pypi.org/project/{distribution.name}/", "license": _license(meta)}
     about = {key: value for key, value in about.items() if value}
     description = meta.get("Description") or _payload(meta)
@@ -112,12 +113,12 @@ def _texts(distribution: importlib.metadata.Distribution) -> Iterator[dict[str, 
                 yield {"id": f"{distribution.name}/{inner}", "text": text, "title": f"{distribution.name}: {file.name}"}
 
 
-def _payload(meta: importlib.metadata.PackageMetadata) -> str:
-    body = meta.get_payload() if isinstance(meta, email.message.Message) else ""
+def _payload(meta: email.message.Message) -> str:
+    body = meta.get_payload()
     return body if isinstance(body, str) else ""
 
 
-def _license(meta: importlib.metadata.PackageMetadata) -> str:
+def _license(meta: email.message.Message) -> str:
     """The expression, or the old free field where it is no whole licence text."""
     said = meta.get("License-Expression") or meta.get("License") or ""
     return said if len(said) < 60 and "\n" not in said else ""

@@ -14,6 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 BASE = "https://docs.python.example/library/"  # .example is reserved: nobody is crawled by mistake
@@ -70,9 +71,17 @@ def pages() -> Iterator[tuple[str, str]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 html = renderer.page(f"Python: module {name}", renderer.document(module, name))
-            html = FILE_LINK.sub("", ADDRESS.sub("", html))
+            html = _anonymous(FILE_LINK.sub("", ADDRESS.sub("", html)))
             if MIN_CHARS < len(html) < MAX_CHARS and ENVIRONMENT not in html:
                 yield f"{BASE}{name}.html", html.encode("utf-8", "replace").decode()
+
+
+def _anonymous(html: str) -> str:
+    """Without the paths of this machine, which are the defaults of some arguments."""
+    for path in sorted({sys.executable, sys.prefix, sys.base_prefix, str(Path.home())}, key=len, reverse=True):
+        if len(path) > 4:
+            html = html.replace(path, "python")
+    return html
 
 
 def _names() -> Iterator[str]:

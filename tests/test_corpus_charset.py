@@ -43,7 +43,9 @@ def test_a_page_cut_within_a_letter_is_read() -> None:
     assert text.endswith("\ufffd")
 
 
-@pytest.mark.parametrize("data", [bytes(range(256)) * 9, b"%PDF-1.4\n" + bytes(900), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9])
+@pytest.mark.parametrize(
+    "data", [bytes(range(256)) * 9, b"%PDF-1.4\n" + bytes(900), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9]
+)
 def test_binary_data_is_no_text(data: bytes) -> None:
     with pytest.raises(ExtractionError) as error:
         decode(data)

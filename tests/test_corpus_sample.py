@@ -57,7 +57,9 @@ def test_each_planted_row_names_its_defect_and_its_fate(made: Summary) -> None:
     found = rows(made.folder / "planted.jsonl")
     assert all(row["planted"] and row["expect"] for row in found)
     assert len({row["id"] for row in found}) == len(found)
-    assert {"mojibake", "too_short", "exact_copy", "near_copy", "wrong_language_french"} <= {r["planted"] for r in found}
+    assert {"mojibake", "too_short", "exact_copy", "near_copy", "wrong_language_french"} <= {
+        r["planted"] for r in found
+    }
     texts = {row["planted"]: row["text"] for row in found}
     assert texts["exact_copy"] == texts["exact_original"]
     assert texts["near_copy"] != texts["near_original"]

@@ -78,7 +78,8 @@ def test_each_line_is_cut_for_the_first_rule_it_breaks(text: str, step: C4Lines)
     assert cut == {line: broken_rule(line, step) for line in lines if broken_rule(line, step)}
 
 
-@pytest.mark.parametrize("settings", [{"terminal_marks": ""}, {"policy_phrases": ("",)}])
-def test_settings_that_would_cut_everything_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="terminal_marks|empty phrase"):
-        C4Lines(**settings)
+def test_settings_that_would_cut_everything_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs terminal_marks"):
+        C4Lines(terminal_marks="")
+    with pytest.raises(ValueError, match="an empty phrase"):
+        C4Lines(policy_phrases=("",))

@@ -6,6 +6,7 @@ adds the new version to the golden file.
 
 import dataclasses
 import inspect
+import itertools
 import json
 import math
 import pickle
@@ -182,7 +183,7 @@ def test_reads_only_what_it_needs_and_answers_for_every_document(name: str, fold
         edited = filters.apply_edits(DOCS["text"].combine_chunks(), found)
         assert len(edited) == len(TEXTS)
         edits = found.to_pylist()
-        for one, after in zip(edits, edits[1:], strict=False):
+        for one, after in itertools.pairwise(edits):
             assert one["row"] < after["row"] or one["end"] <= after["start"], "spans ascend and do not overlap"
         assert all(0 <= e["start"] < e["end"] <= len(TEXTS[e["row"]]) for e in edits)
     else:

@@ -23,7 +23,15 @@ def one(tmp_path: Path, line: bytes, settings: Settings = Settings()) -> Record:
 
 
 def test_keys_are_named_by_the_settings(tmp_path: Path) -> None:
-    row = {"body": "Hi.", "link": "http://a.example/", "title": "T", "id": 7, "license": "CC0", "date": "2020", "n": [1]}
+    row = {
+        "body": "Hi.",
+        "link": "http://a.example/",
+        "title": "T",
+        "id": 7,
+        "license": "CC0",
+        "date": "2020",
+        "n": [1],
+    }
     record = one(tmp_path, json.dumps(row).encode(), Settings(text_key="body", url_key="link"))
     assert (record.text, record.url, record.title, record.origin) == ("Hi.", "http://a.example/", "T", "7")
     assert (record.license, record.date, record.extra, record.failure) == ("CC0", "2020", {"n": [1]}, None)

@@ -92,7 +92,8 @@ def test_compressed_texts_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"), [(b"", "no_text"), (b"\x00\x01\x02" * 99, "bad_encoding"), (b"\x1f\x8b\x08broken", "broken_record")]
+    ("data", "reason"),
+    [(b"", "no_text"), (b"\x00\x01\x02" * 99, "bad_encoding"), (b"\x1f\x8b\x08broken", "broken_record")],
 )
 def test_what_is_no_text_is_a_failure(tmp_path: Path, data: bytes, reason: str) -> None:
     record = read(tmp_path / "a.txt", data)

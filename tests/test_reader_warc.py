@@ -13,11 +13,15 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 PAGE = b"<html><body><p>Hello there.</p></body></html>"
 
 
-def http(body: bytes = PAGE, status: str = "200 OK", kind: str = "text/html; charset=ISO-8859-1", more: str = "") -> bytes:
+def http(
+    body: bytes = PAGE, status: str = "200 OK", kind: str = "text/html; charset=ISO-8859-1", more: str = ""
+) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}\r\n".encode() + body
 
 
-def block(body: bytes, url: str = "http://a.example/", kind: str = "response", media: str = "application/http") -> bytes:
+def block(
+    body: bytes, url: str = "http://a.example/", kind: str = "response", media: str = "application/http"
+) -> bytes:
     head = (
         f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2020-02-03T04:05:06Z\r\n"
         f"Content-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -92,7 +96,9 @@ def test_brotli_is_undone(tmp_path: Path) -> None:
     assert only(tmp_path, http(brotli.compress(PAGE), more="Content-Encoding: br\r\n")).html == PAGE
 
 
-@pytest.mark.parametrize("more", ["Content-Encoding: gzip\r\n", "Transfer-Encoding: chunked\r\n", "Content-Encoding: br\r\n"])
+@pytest.mark.parametrize(
+    "more", ["Content-Encoding: gzip\r\n", "Transfer-Encoding: chunked\r\n", "Content-Encoding: br\r\n"]
+)
 def test_a_header_that_lies_about_its_encoding_does_no_harm(tmp_path: Path, more: str) -> None:
     assert only(tmp_path, http(more=more)).html == PAGE
 

@@ -1,6 +1,7 @@
 """What holds for every reader: splitting changes nothing, damage is a row and no crash, memory does not grow."""
 
 import gzip
+import itertools
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def read(kind: str, path: Path, cuts: list[int]) -> list[Record]:
     edges = [0, *sorted({c for c in cuts if 0 < c < path.stat().st_size}), path.stat().st_size]
-    parts = [Split(str(path), a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [Split(str(path), a, b) for a, b in itertools.pairwise(edges)]
     return [record for part in parts for record in reader(kind).read(part, Settings())]
 
 
@@ -105,7 +106,7 @@ def test_the_reader_s_own_splits_cover_the_file(suffix: str, target: int, inputs
     parts = reader(kind).splits(str(path), path.stat().st_size, target)
     assert parts[0].start == 0
     assert parts[-1].end == path.stat().st_size
-    assert all(a.end == b.start for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(parts))
     assert [r for part in parts for r in reader(kind).read(part, Settings())] == read(kind, path, [])
 
 

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from lxml import etree
+from lxml import etree  # type: ignore[import-untyped]
 from resiliparse.extract.html2text import extract_plain_text
 
 from corpus import charset, files

@@ -1,11 +1,9 @@
 -- What costs the ten commonest languages most?
 select
     coalesce(lang, 'not known') as language,
-    step,
-    reason,
+    step || '.' || reason as reason,
     count(*) as documents,
-    coalesce(sum(words), 0)::bigint as words,
-    count(*) / any_value(total) as share_of_language
+    count(*) / any_value(total) as share
 from fates
 join (select lang as spoken, count(*) as total from fates group by lang) on lang is not distinct from spoken
 where not kept
