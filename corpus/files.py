@@ -40,7 +40,7 @@ def find(pattern: str) -> list[FoundFile]:
 def open_binary(path: str) -> BinaryIO:
     """A seekable file of bytes, never decompressed on the way. Raises FileNotFoundError."""
     if not is_remote(path):
-        return open(path, "rb")  # noqa: SIM115  the caller closes it
+        return open(path, "rb")  # the caller closes it
     beam = _filesystems()
     from apache_beam.io.filesystem import CompressionTypes
 

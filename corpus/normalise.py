@@ -77,7 +77,7 @@ def _once(text: str) -> tuple[str, int]:
 
 
 def _needs_cleaning(data: bytes, text: str) -> bool:
-    if len(data.translate(None, CONTROLS)) != len(data) or not text.isascii() and RARE.search(data):
+    if len(data.translate(None, CONTROLS)) != len(data) or (not text.isascii() and RARE.search(data)):
         return True
     return b"\xed" in data and REMOVED.search(text) is not None  # surrogates; Hangul begins with the same byte
 

@@ -42,12 +42,22 @@ def rows() -> list[dict[str, Any]]:
     ]
     pages += [{"url": f"https://short.example/{n}", "text": prose(100 + n, 1 + n % 3)} for n in range(12)]
     near = prose(3, 40)
-    pages += [{"url": f"https://near.example/{n}", "text": near + f"\nLine {n} of another hand was added here."} for n in range(3)]
+    added = "\nLine {} of another hand was added here, after all the others had been written."
+    pages += [
+        {"url": f"https://near.example/{n}", "text": near + "".join(added.format(i) for i in range(n))}
+        for n in range(3)
+    ]
     # Alike by about 0.8: which of them fall together depends on dedup.min_jaccard.
     pages += [{"url": f"https://alike.example/{n}", "text": prose(7, 40) + "\n" + prose(200 + n, 4)} for n in range(4)]
-    pages += [{"url": "https://copy.example/1", "text": prose(5, 14).upper()}, {"url": "https://copy.example/2", "text": prose(11, 17)}]
+    pages += [
+        {"url": "https://copy.example/1", "text": prose(5, 14).upper()},
+        {"url": "https://copy.example/2", "text": prose(11, 17)},
+    ]
     pages += [pages[0], {**pages[1], "text": prose(300, 20)}]  # read twice; another text under the same address
-    pages += [{"url": "https://empty.example/", "text": "  "}, {"url": "https://repeated.example/", "text": "Again and again.\n" * 40}]
+    pages += [
+        {"url": "https://empty.example/", "text": "  "},
+        {"url": "https://repeated.example/", "text": "Again and again.\n" * 40},
+    ]
     pages += [{"url": f"https://hostile.example/{HOSTILE}", "title": HOSTILE, "text": prose(400, 12) + "\n" + HOSTILE}]
     return pages
 

@@ -10,7 +10,10 @@ from corpus.normalise import normalise
 from corpus.readers import Record, Settings, epub
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-CONTAINER = '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="O/p.opf"/></rootfiles></container>'
+CONTAINER = (
+    '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="O/p.opf"/></rootfiles></container>'
+)
 OPF = """<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata>
 <dc:title>The Book</dc:title><dc:creator>A. Writer</dc:creator><dc:creator>B. Other</dc:creator>
 <dc:language>en-GB</dc:language><dc:date>1999-12-31T00:00:00Z</dc:date><dc:rights>CC BY 4.0</dc:rights></metadata>
