@@ -2,10 +2,10 @@
 
     python benchmarks/curation.py [--pages 2981] [--files 8] [--workers 2] [--repeat 1]
 
-Deals the pages of ../shared/data/web/web.warc.gz to several files, then runs as whole processes, in turn: our build with
-the engines `trafilatura` and `fast` (recipe web.toml), and ../shared/peers/datatrove_fineweb.py in an environment of its
-own (.peers/datatrove, made on first use). Prints seconds, pages/s, the ratio, and what each kept. Ratios count, single
-seconds do not: the machine may be busy.
+Deals the pages of ../shared/data/web/web.warc.gz to several files, then runs as whole processes, in turn: our build
+with the engines `trafilatura` and `fast` (recipe web.toml), and ../shared/peers/datatrove_fineweb.py in an environment
+of its own (.peers/datatrove, made on first use). Prints seconds, pages/s, the ratio, and what each kept. Ratios count,
+single seconds do not: the machine may be busy.
 """
 
 import argparse
@@ -84,7 +84,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         pages = out / "pages"
-        split = [peer_python(), SHARED / "peers" / "split_warc.py", source, pages, str(options.files), str(options.pages)]
+        split = [
+            peer_python(),
+            SHARED / "peers" / "split_warc.py",
+            source,
+            pages,
+            str(options.files),
+            str(options.pages),
+        ]
         subprocess.run(split, check=True, stdout=subprocess.DEVNULL)
         timed([sys.executable, "-m", "corpus", "build", "--help"], out / "warm.log")  # byte code, once per clone
         rows = []

@@ -2,8 +2,8 @@
 
     python benchmarks/workers.py [--rounds 3] [--engine trafilatura]
 
-Runs recipe web.toml over ../shared/data/web/web.warc.gz with 1 and 2 workers in turn and prints each round's seconds and
-ratio, and the median ratio. Expected: at least 1.7 on two idle cores.
+Runs recipe web.toml over ../shared/data/web/web.warc.gz with 1 and 2 workers in turn and prints each round's seconds
+and ratio, and the median ratio. Expected: at least 1.7 on two idle cores.
 """
 
 import argparse
@@ -18,8 +18,7 @@ from curation import ROOT, SHARED, timed
 def build(out: Path, engine: str, workers: int, number: int) -> float:
     run = out / f"{engine}-{workers}-{number}"
     command = [sys.executable, "-m", "corpus", "build", "corpus/recipes/web.toml", "--out", run]
-    seconds = timed([*command, "--workers", str(workers), "--set", f"extract.engine={engine}"], out / "log")
-    return seconds
+    return timed([*command, "--workers", str(workers), "--set", f"extract.engine={engine}"], out / "log")
 
 
 def main() -> None:
@@ -31,7 +30,9 @@ def main() -> None:
     if not (SHARED / "data" / "web" / "web.warc.gz").exists():
         sys.exit("this benchmark needs ../shared/data/web/web.warc.gz")
     ratios = []
-    print(f"{ROOT.name}: web.toml, engine {options.engine}\n{'round':>5} {'1 worker':>9} {'2 workers':>10} {'ratio':>6}")
+    print(
+        f"{ROOT.name}: web.toml, engine {options.engine}\n{'round':>5} {'1 worker':>9} {'2 workers':>10} {'ratio':>6}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         build(Path(folder), "fast", 2, 0)  # kernels compiled, files read once
         for number in range(1, options.rounds + 1):

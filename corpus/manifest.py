@@ -67,7 +67,8 @@ def check_conservation(run: Path) -> dict[str, list[int]]:
         if twice:
             raise ConservationError(f"{run}: document {twice[0]} is kept more than once")
         rows = db.execute(
-            "select file, count(*), count(*) filter (kept), count(*) filter (not kept) from told group by file order by file"
+            """select file, count(*), count(*) filter (kept), count(*) filter (not kept)
+            from told group by file order by file"""
         ).fetchall()
     return {file: [read, kept, ledger] for file, read, kept, ledger in rows}
 

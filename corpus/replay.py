@@ -193,16 +193,20 @@ def blind_spots(run: Run, new: Recipe) -> list[str]:
     unread = run.rows("select count(*) as n from decided where after = 'unknown'")[0]["n"]
     if unread:
         found.append(
-            f"{unread:,} documents passed over by their address were never extracted: they would be read now, "
-            "and their text is not known; a rebuild redoes the stage `extract` for them"
+            f"the text of {_many(unread, 'document')} passed over by address: "
+            "a rebuild redoes the stage `extract` and would read it"
         )
     if _quick_list(new) != _quick_list(run.recipe):
-        dropped = "select count(*) as n from ledger where stage = 'extract' and reason = 'other_language'"
+        query = "select count(*) as n from ledger where stage = 'extract' and reason = 'other_language'"
         found.append(
-            f"{run.rows(dropped)[0]['n']:,} pages were dropped for their language before extraction, and that check "
-            "reads the same list; a rebuild redoes the stage `extract` and may decide otherwise about them"
+            f"the fate of {_many(run.rows(query)[0]['n'], 'page')} dropped for language before extraction, by a check "
+            "that reads the same list: a rebuild redoes the stage `extract` and may decide otherwise"
         )
     return found
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _quick_list(recipe: Recipe) -> Any:

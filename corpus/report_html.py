@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from corpus.parts import replacing
 from corpus.report import EXAMPLES, FOLDER, Answer, alarms, answers, hashes, throughput
@@ -59,6 +60,7 @@ def page(run: Run) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["say"] = say
+    environment.filters["breaking"] = _breaking
     return environment.get_template("report.html.j2").render(
         run=run.path.absolute().name,
         manifest=run.manifest,
@@ -78,6 +80,11 @@ def page(run: Run) -> str:
 def _shown(value: Any) -> Any:
     """Every string that is not already markup loses what a browser or an editor would obey."""
     return clean(value, lines=True) if type(value) is str else "" if value is None else value
+
+
+def _breaking(text: str) -> Markup:
+    """A name that a narrow column may break at its underscores."""
+    return escape(clean(text, lines=True)).replace("_", Markup("_<wbr>"))
 
 
 def lengths(found: Answer) -> Plot:

@@ -34,9 +34,14 @@ def test_between_documents_nothing_is_in_hand(tmp_path: Path) -> None:
     path = tmp_path / "beat"
     Heartbeat.create(path)
     beat = Heartbeat(path)
-    with pytest.raises(ValueError, match="parser"), beat.document(4, 10.0):
-        assert Heartbeat.look(path)[0] == 4
-        raise ValueError("parser")
+
+    def fail() -> None:
+        with beat.document(4, 10.0):
+            assert Heartbeat.look(path)[0] == 4
+            raise ValueError("parser")
+
+    with pytest.raises(ValueError, match="parser"):
+        fail()
     assert Heartbeat.look(path)[0] == NOWHERE
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
     beat.close()

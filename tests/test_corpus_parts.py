@@ -16,9 +16,13 @@ def table(start: int, rows: int, width: int = 3) -> pa.Table:
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), writing(tmp_path / "a" / "part-1.parquet", SCHEMA) as out:
-        out.write(table(0, 5))
-        raise ZeroDivisionError
+    def fail() -> None:
+        with writing(tmp_path / "a" / "part-1.parquet", SCHEMA) as out:
+            out.write(table(0, 5))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert list((tmp_path / "a").iterdir()) == []
 
 

@@ -1,5 +1,6 @@
 """Parts follow from the input alone."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_every_byte_is_in_one_part(tmp_path: Path, make_recipe: Callable[..., Re
         ordered = sorted(spans[file.path])
         assert ordered[0][0] == 0
         assert ordered[-1][1] == file.size
-        assert all(a[1] == b[0] for a, b in zip(ordered, ordered[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(ordered))
 
 
 def test_small_files_share_a_part_and_large_ones_are_cut(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> None:

@@ -3,6 +3,7 @@
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_funnel_adds_up(run: Path, found: dict[str, report.Answer]) -> None:
         assert steps[0]["documents_in"] == opened.manifest["read"]
         assert steps[-1]["documents_out"] == opened.manifest["docs"]
         assert sum(row["documents"] for row in found["reasons"].records()) == opened.manifest["ledger"]
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         assert before["documents_out"] == after["documents_in"] == before["documents_in"] - before["rejected"]
         assert before["words_out"] == after["words_in"]
     words = sum(row["words_kept"] for row in found["sources"].records())
@@ -168,7 +169,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in ("meta", "link", "br", "rect", "line", "img"):
+        if tag not in ("meta", "link", "br", "wbr", "rect", "line", "img"):
             self.open.append(tag)
         named = dict(attrs)
         loads = [key for key in named if key in ("src", "srcset", "data", "action") or key.startswith("on")]

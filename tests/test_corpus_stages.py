@@ -28,17 +28,25 @@ TEXTS = [prose(n) for n in range(6)] + ["Too short.", "", None, prose(7) + "\nPl
 
 
 def extracted(texts: list[str | None]) -> pa.Table:
-    rows = [
-        {"id": f"{n:032x}", "source": "s", "url": f"https://a.org/{n}", "text": text, "provenance": {"file": "f", "record": n}}
-        | ({"failure": {"reason": "no_text", "detail": ""}} if text is None else {})
-        for n, text in enumerate(texts)
-    ]  # fmt: skip
-    return pa.Table.from_pylist(rows, EXTRACTED)
+    return pa.Table.from_pylist([row(number, text) for number, text in enumerate(texts)], EXTRACTED)
+
+
+def name(number: int) -> str:
+    return f"{number:032x}"
+
+
+def row(number: int, text: str | None) -> dict[str, Any]:
+    failure = {"reason": "no_text", "detail": ""} if text is None else None
+    place = {"file": "f", "record": number}
+    told = {"id": name(number), "source": "s", "url": f"https://a.org/{number}", "text": text}
+    return told | {"provenance": place, "failure": failure}
 
 
 @pytest.fixture
 def recipe(make_recipe: Callable[..., Recipe]) -> Recipe:
-    return make_recipe(steps=["url", "extract", "language", "quality", "c4_lines", "fineweb"], c4_lines={"min_words": 3})
+    return make_recipe(
+        steps=["url", "extract", "language", "quality", "c4_lines", "fineweb"], c4_lines={"min_words": 3}
+    )
 
 
 def extract_records(recipe: Recipe, records: list[Record], skip: Any, tmp_path: Path) -> list[dict[str, Any]]:
@@ -57,7 +65,8 @@ def test_every_record_becomes_one_row(recipe: Recipe, tmp_path: Path) -> None:
         Record(40, html=b"<html><body><p>" + prose(2).encode() + b"</p></body></html>", charset="utf-8"),
     ]
     rows = extract_records(recipe, records, {3: ("extract_timeout", "took long")}, tmp_path)
-    assert [row.get("failure", {}).get("reason") for row in rows] == [None, "broken_record", "no_text", "extract_timeout", None]
+    reasons = [(row.get("failure") or {}).get("reason") for row in rows]
+    assert reasons == [None, "broken_record", "no_text", "extract_timeout", None]
     assert rows[0]["text"] == prose(1)
     assert prose(2).splitlines()[0] in rows[4]["text"]
     assert rows[4]["provenance"]["extractor"].startswith("trafilatura")
@@ -88,8 +97,9 @@ def test_signals_have_a_row_for_every_row_and_null_where_there_is_no_text(recipe
     assert measured.edits["removed"].to_pylist() == ["\nPlease enable javascript now."] or measured.edits.num_rows > 0
 
 
-def concat(pieces: list[Measured]) -> tuple[pa.Table, ...]:
-    return tuple(pa.concat_tables([getattr(m, name) for m in pieces]).combine_chunks() for name in ("signals", "keys", "edits"))
+def concat(pieces: list[Measured]) -> list[pa.Table]:
+    tables = [[getattr(m, table) for m in pieces] for table in ("signals", "keys", "edits")]
+    return [pa.concat_tables(table).combine_chunks() for table in tables]
 
 
 def test_batching_changes_nothing(recipe: Recipe) -> None:
@@ -126,13 +136,15 @@ def test_what_is_read_is_kept_once_or_told_once(recipe: Recipe) -> None:
     assert ledger.schema == schema.LEDGER
     assert sorted([*docs["id"].to_pylist(), *ledger["id"].to_pylist()]) == sorted(table["id"].to_pylist())
     told = {row["id"]: row for row in ledger.to_pylist()}
-    near = told[f"{2:032x}"]
-    assert (near["stage"], near["reason"], near["kept_id"], near["evidence"]["bands"]) == ("dedup", "near_duplicate", "k", 5)
-    assert (told[f"{8:032x}"]["stage"], told[f"{8:032x}"]["reason"]) == ("extract", "no_text")
-    short = told[f"{6:032x}"]
+    near = told[name(2)]
+    assert (near["stage"], near["reason"], near["kept_id"]) == ("dedup", "near_duplicate", "k")
+    assert near["evidence"]["bands"] == 5
+    assert (told[name(8)]["stage"], told[name(8)]["reason"]) == ("extract", "no_text")
+    short = told[name(6)]
     assert (short["stage"], short["reason"]) == ("filter", short["hits"][0]["reason"])
-    assert {"filter": "quality", "reason": "too_short", "signal": "words", "value": "2", "operator": "<", "threshold": "50"} in short["hits"]  # fmt: skip
-    assert kept.tolist() == [f"{n:032x}" in docs["id"].to_pylist() for n in range(len(TEXTS))]
+    hit = {"filter": "quality", "reason": "too_short", "signal": "words", "operator": "<", "threshold": "50"}
+    assert hit | {"value": "2"} in short["hits"]
+    assert kept.tolist() == [name(n) in docs["id"].to_pylist() for n in range(len(TEXTS))]
 
 
 def local(edits: pa.Table) -> pa.Table:
@@ -140,7 +152,8 @@ def local(edits: pa.Table) -> pa.Table:
 
 
 def edit(row: int, step: str, start: int, end: int, replacement: str = "") -> dict[str, Any]:
-    return {"id": "x", "step": step, "rule": "r", "start": start, "end": end, "removed": "", "replacement": replacement, "row": row}
+    told = {"id": "x", "step": step, "rule": "r", "start": start, "end": end}
+    return told | {"removed": "", "replacement": replacement, "row": row}
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -82,11 +83,7 @@ def test_the_answer_is_that_of_a_rebuild(run: Path, tmp_path: Path, overrides: t
 
 
 def test_copies_of_what_is_lost_come_back(run: Path) -> None:
-    longest = one(
-        run,
-        "select kept_id, max(words) as words from duplicates join signals s on s.id = kept_id where kind = 'near' "
-        "group by kept_id order by words desc limit 1",
-    )
+    longest = one(run, "select words from fates where kept and url like 'https://near.example/%'")
     overrides = [f"quality.max_words={longest['words'] - 1}"]
     with Run(run) as opened:
         found = whatif.answer(opened, overrides)
@@ -179,8 +176,6 @@ def test_the_setting_of_every_rule_is_its_own(run: Path) -> None:
 
 
 def test_without_the_stages_it_says_what_is_missing(run: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "stages")
     with Run(tmp_path / "run") as opened, pytest.raises(NotARun, match="duplicates cannot be decided again"):
@@ -225,14 +220,14 @@ def test_pages_that_were_never_extracted_are_not_known(web: Path) -> None:
         found = whatif.answer(opened, ["url.max_hard_words=1"])
     assert found.gained["documents"] == 0
     assert len(found.not_known) == 1
-    assert "1 documents passed over by their address were never extracted" in found.not_known[0]
+    assert "the text of 1 document passed over by address" in found.not_known[0]
 
 
 def test_pages_dropped_for_their_language_before_extraction_are_not_known(web: Path) -> None:
     with Run(web) as opened:
         found = whatif.answer(opened, ['language.keep=["en", "de"]'])
     assert found.gained["documents"] == 0
-    assert "1 pages were dropped for their language before extraction" in found.not_known[0]
+    assert "the fate of 1 page dropped for language before extraction" in found.not_known[0]
 
 
 def test_other_thresholds_have_no_blind_spot(web: Path) -> None:

@@ -1,5 +1,6 @@
-"""`why` tells the truth about every document: the values are those of the ledger, and nothing that was read is missing."""
+"""`why` tells the truth about every document: what the ledger says, and nothing that was read is missing."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,6 @@ def test_six_digits_are_enough_and_five_are_not(run: Path) -> None:
 def test_without_stages_only_the_character_set_is_missing(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "stages")
     row = one(run, "select id from ledger where reason = 'too_short' order by id limit 1")

@@ -15,7 +15,7 @@ from corpus.cli import app as corpus_app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = {name: command for name, command in typer.main.get_command(corpus_app).commands.items()}  # type: ignore[attr-defined]
+COMMANDS = dict(typer.main.get_command(corpus_app).commands)  # type: ignore[attr-defined]
 
 
 def test_readme_names_every_command_and_no_other() -> None:
@@ -81,6 +81,7 @@ def test_versions_are_pinned_and_agree() -> None:
 
 
 def test_unknown_command_is_exit_2() -> None:
-    run = subprocess.run([sys.executable, "-m", "corpus", "bild"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "corpus", "bild"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "bild" in run.stderr

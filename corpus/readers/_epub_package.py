@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
 CONTAINER = "META-INF/container.xml"
 DC = "{http://purl.org/dc/elements/1.1/}"
