@@ -147,7 +147,6 @@ def main() -> Any:
     from corpus.lock import FolderInUse
     from corpus.recipe import RecipeError
 
-    # Beam warns through the root logger, at import, of cloud libraries that nobody asked for.
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         return app(standalone_mode=True)

@@ -66,7 +66,7 @@ def revise(run: Run, overrides: Sequence[str]) -> tuple[Recipe, list[Change]]:
     """The run's recipe with overrides, and what they change. Raises RecipeError, also for what cannot be replayed."""
     raw, old = run.settings, run.recipe
     for override in overrides:
-        recipes._override(raw, override)
+        recipes.put(raw, override)
     new = recipes.parse(raw, "--set")
     changes = _changes(old.resolved(), new.resolved())
     for change in changes:

@@ -69,7 +69,7 @@ def page(run: Run) -> str:
         tables=found,
         throughput=throughput(run),
         hashes=hashes(run),
-        signals=signal_plots(found["signals"], found["rules"], run),
+        signals=signal_plots(found["signals"], run),
         lengths=lengths(found["lengths"]),
         similarity=similarity(found["similarity"]),
         most=EXAMPLES,
@@ -113,7 +113,7 @@ def similarity(found: Answer) -> Plot:
     return Plot("Jaccard similarity", bars, [], [], [(0.0, f"{lowest:.2f}"), (1.0, "1")])
 
 
-def signal_plots(found: Answer, rules: Answer, run: Run) -> list[Plot]:
+def signal_plots(found: Answer, run: Run) -> list[Plot]:
     """One histogram for each signal that a numeric rule reads, in the order of the recipe."""
     numbers: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for row in run.rows("select * from rules where number is not null order by position"):

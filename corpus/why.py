@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pyarrow import dataset
 from rich.console import Console
 
 from corpus.decide import fired, rules
@@ -19,11 +18,11 @@ _MOST_EDITS = 12
 _MOST_COPIES = 10
 _SUGGESTIONS = 8
 _TOLD = """
-select id, source, url, title, lang, provenance, text, true as kept, null as stage, null as reason, null as detail,
+select id, source, url, title, lang, provenance, meta, text, true as kept, null as stage, null as reason, null as detail,
     null as kept_id, null as evidence
 from docs where id in (select unnest(?))
 union all
-select id, source, url, title, lang, provenance, text, false, stage, reason, detail, kept_id, evidence
+select id, source, url, title, lang, provenance, meta, text, false, stage, reason, detail, kept_id, evidence
 from ledger where id in (select unnest(?))
 order by id, kept desc
 """
@@ -75,7 +74,6 @@ def lives(run: Run, ids: list[str]) -> list[dict[str, Any]]:
         life["rules"] = _verdicts(run, life["id"])
         life["kept_as"] = _named(run, [life["kept_id"]])
         life["copies"] = _copies(run, life["id"]) if life["kept"] else []
-        life["meta"] = _meta(run, life)
     return found
 
 
@@ -104,18 +102,6 @@ def _copies(run: Run, id_: str) -> list[dict[str, Any]]:
 def _named(run: Run, ids: list[str | None]) -> list[dict[str, Any]]:
     query = "select distinct id, coalesce(url, file) as place from fates where id in (select unnest(?)) order by id"
     return run.rows(query, [ids]) if any(ids) else []
-
-
-def _meta(run: Run, life: dict[str, Any]) -> dict[str, Any]:
-    """Character set and repairs; of a rejected document only the stage before the filters knows them."""
-    folder = run.path / ("docs" if life["kept"] else "stages/extract")
-    paths = [folder / f"part-{part}.parquet" for part in run.manifest["parts"]]
-    here = [str(path) for path in paths if path.exists()]
-    if not here:
-        return {}
-    found = dataset.dataset(here).head(1, columns=["meta"], filter=dataset.field("id") == life["id"]).to_pylist()
-    meta: dict[str, Any] = (found[0]["meta"] if found else None) or {}
-    return meta
 
 
 def show(path: Path, key: str) -> None:
@@ -166,7 +152,7 @@ def _print(out: Console, run: Run, life: dict[str, Any]) -> None:
 
 
 def _origin(out: Console, life: dict[str, Any]) -> None:
-    origin, meta = life["provenance"], life["meta"]
+    origin, meta = life["provenance"], life["meta"] or {}
     facts = {
         "url": life["url"],
         "title": life["title"],

@@ -128,6 +128,7 @@ def _ledger(
             "title": rows["title"],
             "lang": rows["lang"],
             "provenance": rows["provenance"],
+            "meta": rows["meta"],
         },
         schema=schema.LEDGER,
     )

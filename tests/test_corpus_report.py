@@ -200,7 +200,7 @@ def test_hostile_text_is_shown_in_the_page(page: str) -> None:
 def test_every_numeric_rule_has_its_threshold_in_a_plot(run: Path, found: dict[str, report.Answer]) -> None:
     with Run(run) as opened:
         report.prepare(opened)
-        plots = report_html.signal_plots(found["signals"], found["rules"], opened)
+        plots = report_html.signal_plots(found["signals"], opened)
         numbers = opened.rows("select count(*) as n from rules where number is not null")[0]["n"]
     assert sum(len(plot.lines) + len(plot.beyond) for plot in plots) == numbers
     for plot in plots:
