@@ -182,7 +182,7 @@ def summary(path: Path) -> None:
             out.print(line(f"{len(found['never_fired'].rows)} of {len(found['rules'].rows)} rules never fired"))
         threshold = _most_telling(run, found["rules"])
     folder = shlex.quote(str(path))
-    asks = [f"open {folder}/report.html"]
+    asks = [f"open {folder}/report.html in a browser", f"python -m corpus report {folder}"]
     asks += [f"python -m corpus why {folder} {rejected[0]['id'][:12]}"] if rejected else []
     asks += [f"python -m corpus whatif {folder} --set {threshold}=..."] if threshold else []
     _next(out, *asks)

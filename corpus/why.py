@@ -18,8 +18,8 @@ _MOST_EDITS = 12
 _MOST_COPIES = 10
 _SUGGESTIONS = 8
 _TOLD = """
-select id, source, url, title, lang, provenance, meta, text, true as kept, null as stage, null as reason, null as detail,
-    null as kept_id, null as evidence
+select id, source, url, title, lang, provenance, meta, text, true as kept,
+    null as stage, null as reason, null as detail, null as kept_id, null as evidence
 from docs where id in (select unnest(?))
 union all
 select id, source, url, title, lang, provenance, meta, text, false, stage, reason, detail, kept_id, evidence
