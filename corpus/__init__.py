@@ -31,9 +31,15 @@ progress     what a person sees meanwhile
 transforms   the Beam coats
 pipeline     the Beam pipelines
 sample       a real input without a network
+sample_pages, sample_topics, sample_planted
+             what it is made of: documentation, language reference, known defects
 views        a run opened in DuckDB
+terminal     what the commands print, for a person and for a pipe
+ask          `sql`
 why          the life of one document
-whatif       what another threshold would have changed
+replay       a run decided again with other thresholds
+whatif       what that would have changed
 report       the run in the terminal
+report_html  the run as one page
 reports/     one SQL file per table of the report
 """

@@ -1,6 +1,7 @@
 """`python -m corpus build`: check everything that can be checked, run the stages, prove the books, say what is next."""
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,9 +40,14 @@ def build(
 def _stages(
     recipe: Recipe, planned: Plan, run: Path, workers: Workers, beam_options: Sequence[str], started: float
 ) -> dict[str, Any]:
-    # Beam takes a second to load: the workers load theirs meanwhile.
-    from corpus.manifest import finish, write_timing
-    from corpus.pipeline import Build
+    # Beam takes a second to load: the workers load theirs meanwhile. It warns, through the root logger, of cloud
+    # libraries that nobody asked for.
+    logging.disable(logging.WARNING)
+    try:
+        from corpus.manifest import finish, write_timing
+        from corpus.pipeline import Build
+    finally:
+        logging.disable(logging.NOTSET)
 
     stages = Build(recipe, planned, run, workers, beam_options)
     stages()

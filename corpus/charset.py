@@ -68,7 +68,9 @@ def _candidates(data: bytes, http_charset: str | None) -> list[str]:
 
 def _codec(name: str) -> str | None:
     """Python's codec for a name as browsers read it: `latin1` is windows-1252 there."""
-    html5 = map_encoding_to_html5(name.strip(" \"'").lower(), False) if name else None
+    name = name.strip(" \"'").lower()
+    # `latin-1` and `utf_8` are no names of the web, but Python's authors send them
+    html5 = name and (map_encoding_to_html5(name, False) or map_encoding_to_html5(re.sub("[-_ ]", "", name), False))
     try:
         return codecs.lookup(SUPERSETS.get(html5, html5)).name if html5 else None
     except LookupError:

@@ -47,9 +47,13 @@ def build(
 
     Example: python -m corpus build corpus/recipes/web.toml --out runs/web-1 --set quality.min_words=30
     """
+    from corpus import report as reports
+    from corpus import report_html
     from corpus.build import build as run_build
 
     run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam)
+    report_html.write(out)
+    reports.summary(out)
 
 
 @app.command()
@@ -66,12 +70,83 @@ def sample(
     print(f"next: python -m corpus build corpus/recipes/sample.toml --out demo/run   # reads {folder}")
 
 
+@app.command()
+def report(
+    run: RunFolder,
+    html: Annotated[bool, typer.Option("--html", help="write RUN/report.html instead: one file, with plots")] = False,
+) -> None:
+    """What came of a corpus: funnel, rules, losses by source and language, duplicates, cost.
+
+    Example: python -m corpus report demo/run --html
+    """
+    from corpus import report as reports
+    from corpus import report_html
+
+    if html:
+        print(f"{report_html.write(run)}\nnext: open it in a browser; it needs no network")
+    else:
+        reports.show(run)
+
+
+@app.command()
+def why(
+    run: RunFolder,
+    document: Annotated[str, typer.Argument(help="its URL, its id, or 6 digits and more of it", metavar="ID|URL")],
+) -> None:
+    """The life of one document: where it was read, what was cut, every rule's value, whose copy it is.
+
+    Example: python -m corpus why demo/run 1231e010e87e
+    """
+    from corpus import why as lives
+
+    try:
+        lives.show(run, document)
+    except lives.NoSuchDocument as error:
+        raise Failure(str(error)) from None
+
+
+@app.command()
+def whatif(
+    run: RunFolder,
+    overrides: Overrides = [],  # noqa: B006
+    examples: Annotated[int, typer.Option(help="documents to show of those gained, and of those lost", min=0)] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What other thresholds would keep and lose, without a rebuild. Without --set: what can be tried.
+
+    Example: python -m corpus whatif demo/run --set quality.min_words=30 --set dedup.min_jaccard=0.9
+    """
+    from corpus import whatif as answers
+
+    answers.show(run, overrides, examples, as_json)
+
+
+@app.command()
+def sql(
+    run: RunFolder,
+    query: Annotated[
+        str | None, typer.Argument(help="a SELECT of DuckDB; without one: the columns", metavar="QUERY")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object per row")] = False,
+) -> None:
+    """Ask anything about a run in SQL. Reads only.
+
+    Example: python -m corpus sql demo/run "select reason, count(*) from ledger group by reason"
+    """
+    from corpus import ask
+
+    try:
+        ask.show(run, query, "csv" if as_csv else "json" if as_json else "table")
+    except ask.QueryError as error:
+        raise Failure(str(error)) from None
+
+
 def main() -> Any:
     """Run the command line; every foreseen failure is one line on stderr."""
     from corpus.lock import FolderInUse
     from corpus.recipe import RecipeError
 
-    # Beam warns through the root logger, at import, of cloud libraries that nobody asked for.
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         return app(standalone_mode=True)

@@ -27,27 +27,50 @@ def edited_rows(task: Task) -> Iterator[tuple[int, pa.Table]]:
 
 
 def texts(task: Task, rows: np.ndarray) -> pa.ChunkedArray:
-    """Texts of some rows of a part, ascending."""
+    """Texts of some rows of a part, ascending; only the row groups that hold them are read."""
+    edits = pq.read_table(task.file("stages/measure", ".edits.parquet"), use_threads=False)
     found = [pa.chunked_array([], pa.large_string())]
-    for at, table in edited_rows(task):
-        mine = rows[(rows >= at) & (rows < at + table.num_rows)] - at
-        found.append(table["text"].take(pa.array(mine)))
+    with pq.ParquetFile(task.file("stages/extract"), memory_map=True) as file:
+        at = 0
+        for index in range(file.num_row_groups):
+            end = at + file.metadata.row_group(index).num_rows
+            mine = rows[(rows >= at) & (rows < end)]
+            if mine.size:
+                text = file.read_row_group(index, ["text"], use_threads=False)["text"].take(pa.array(mine - at))
+                found.append(_edited(text, edits, mine))
+            at = end
     return pa.chunked_array([chunk for array in found for chunk in array.chunks], pa.large_string())
+
+
+def _edited(text: pa.ChunkedArray, edits: pa.Table, rows: np.ndarray) -> pa.ChunkedArray:
+    """Texts of `rows` with the part's edits on them carried out."""
+    mine = edits.filter(pc.is_in(edits["row"], value_set=pa.array(rows)))
+    place = pa.array(np.searchsorted(rows, mine["row"].to_numpy()), pa.int32())
+    return pa.chunked_array([_in_steps(text, mine.set_column(mine.column_names.index("row"), "row", place))])
 
 
 def carry_out(rows: pa.Table, edits: pa.Table) -> pa.Table:
     """Carry out edits, whose `row` counts from 0 in `rows`, step by step, and move chapters along."""
-    text = rows["text"].combine_chunks()
-    chapters = rows["chapters"].to_pylist() if edits.num_rows else None
-    for step in dict.fromkeys(edits["step"].to_pylist()):
-        mine = edits.filter(pc.equal(edits["step"], step))
-        text = filters.apply_edits(text, mine)
-        _move_chapters(chapters or [], mine)
-    rows = rows.set_column(rows.column_names.index("text"), "text", text)
-    if chapters and any(chapters):
+    rows = rows.set_column(rows.column_names.index("text"), "text", _in_steps(rows["text"], edits))
+    chapters = rows["chapters"].to_pylist() if edits.num_rows else []
+    if any(chapters):
+        for step in _steps(edits):
+            _move_chapters(chapters, edits.filter(pc.equal(edits["step"], step)))
         moved = pa.array(chapters, schema.DOCUMENT.field("chapters").type)
         rows = rows.set_column(rows.column_names.index("chapters"), "chapters", moved)
     return rows
+
+
+def _in_steps(text: pa.ChunkedArray, edits: pa.Table) -> pa.Array:
+    """One step's edits after the other's; `row` counts from 0 in `text`."""
+    done = text.combine_chunks()
+    for step in _steps(edits):
+        done = filters.apply_edits(done, edits.filter(pc.equal(edits["step"], step)))
+    return done
+
+
+def _steps(edits: pa.Table) -> list[str]:
+    return list(dict.fromkeys(edits["step"].to_pylist()))
 
 
 def _move_chapters(chapters: list[Any], edits: pa.Table) -> None:

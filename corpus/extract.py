@@ -117,6 +117,7 @@ class Extractor:
             "author": record.author,
             "language_hint": record.language_hint,
             "media_type": record.media_type,
+            "charset": record.charset if record.html is None else None,
             "extra": orjson.dumps(record.extra, option=orjson.OPT_SORT_KEYS).decode() if record.extra else None,
         }
         return {
@@ -139,7 +140,9 @@ class Extractor:
                 raise ExtractionError(*self._skip[number])
             with self._beat.document(number, self._recipe.extract.seconds):
                 text = self._text(row, record) if record.html is not None else _own_text(record)
-                text, repairs = (text, 0) if record.chapters or record.edits else normalise(text)
+                # Readers that count positions in the text have normalised it themselves.
+                counted = record.chapters is not None or record.edits is not None
+                text, repairs = (text, record.repairs) if counted else normalise(text)
                 if not text:
                     raise ExtractionError("no_text")
             row["text"], row["meta"]["repairs"] = text, repairs

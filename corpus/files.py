@@ -40,7 +40,7 @@ def find(pattern: str) -> list[FoundFile]:
 def open_binary(path: str) -> BinaryIO:
     """A seekable file of bytes, never decompressed on the way. Raises FileNotFoundError."""
     if not is_remote(path):
-        return open(path, "rb")  # noqa: SIM115  the caller closes it
+        return open(path, "rb")  # the caller closes it
     beam = _filesystems()
     from apache_beam.io.filesystem import CompressionTypes
 
@@ -78,11 +78,9 @@ def _local(path: str) -> FoundFile:
 
 
 def _find_remote(pattern: str) -> Iterator[FoundFile]:
-    wanted = pattern if any(c in pattern for c in WILD) else pattern.rstrip("/")
-    for each in [wanted] if wanted != pattern else [wanted, wanted + "/**"]:
-        yield from _match(each)
-    if wanted != pattern:
-        yield from _match(wanted + "/**")
+    yield from _match(pattern)
+    if not any(c in pattern for c in WILD):  # it may be a folder; stores have none, only names that begin alike
+        yield from _match(pattern.rstrip("/") + "/**")
 
 
 def _match(pattern: str) -> Iterator[FoundFile]:

@@ -45,7 +45,8 @@ def sweep(run: Path, tasks: list[Task]) -> None:
 
 def check_conservation(run: Path) -> dict[str, list[int]]:
     """Per input file: rows read, kept, in the ledger. Raises ConservationError where an id does not add up."""
-    with duckdb.connect() as db:
+    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    with duckdb.connect(config={**offline, "temp_directory": str(run / "stages" / "spill")}) as db:
         db.execute(f"create view read as select id, provenance.file as file from {_parts(run, 'stages/extract')}")
         db.execute(
             f"""create view told as select id, provenance.file as file, true as kept from {_parts(run, "docs")}
@@ -67,7 +68,8 @@ def check_conservation(run: Path) -> dict[str, list[int]]:
         if twice:
             raise ConservationError(f"{run}: document {twice[0]} is kept more than once")
         rows = db.execute(
-            "select file, count(*), count(*) filter (kept), count(*) filter (not kept) from told group by file order by file"
+            """select file, count(*), count(*) filter (kept), count(*) filter (not kept)
+            from told group by file order by file"""
         ).fetchall()
     return {file: [read, kept, ledger] for file, read, kept, ledger in rows}
 

@@ -20,7 +20,7 @@ from corpus.recipe import Recipe
 from filters.kernels.text import segments
 
 Column = Any  # pyarrow's Array or ChunkedArray; their stubs know too many kinds
-IDENTITY = ("id", "source", "url")
+IDENTITY = ("id", "source")
 # Between stages an edit also knows its row in the part: ids repeat where a record was read twice.
 STAGE_EDITS = schema.EDITS.append(pa.field("row", pa.int64()))
 
@@ -119,6 +119,10 @@ def _signals(extracted: pa.Table, docs: pa.Table, where: Column, structs: dict[s
     columns["lang"] = _lang(extracted, structs)
     columns["chars"] = pc.take(pc.utf8_length(docs["text"]).combine_chunks().cast(pa.int64()), where)
     columns["words"] = pc.take(pa.array(np.diff(found.words), pa.int64()), where)
+    if columns.keys() & structs.keys():
+        raise ValueError(
+            f"a filter cannot be called {', '.join(columns.keys() & structs.keys())}: signals/ has that column"
+        )
     return pa.table(columns | structs)
 
 

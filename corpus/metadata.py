@@ -17,6 +17,7 @@ MAX_VALUE = 500  # characters; what is longer is no title and no name
 META = re.compile(r"<[mM][eE][tT][aA]\s([^>]{5,2000})")
 ATTRIBUTE = re.compile(r"""([a-zA-Z:_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 TITLE = re.compile(r"<[tT][iI][tT][lL][eE][^>]{0,200}>([^<]{1,1000})<")
+HEADING_START = re.compile(r"<[hH]1[\s>]")
 HEADING = re.compile(r"<[hH]1[^>]{0,500}>(.{1,1000}?)</[hH]1", re.DOTALL)
 HTML = re.compile(r"<[hH][tT][mM][lL]\s([^>]{0,2000})")
 TIME = re.compile(r"""<[tT][iI][mM][eE]\s[^>]{0,300}?datetime\s*=\s*["']([^"']{4,40})["']""")
@@ -67,7 +68,7 @@ def scan(html: str) -> Metadata:
     end = html.find("</head", 0, HEAD_CHARS)
     head = html[: end if end >= 0 else HEAD_CHARS]
     metas = _metas(head)
-    title = _first(metas, TITLES) or _inner(TITLE, html[:HEAD_CHARS]) or _inner(HEADING, html)
+    title = _first(metas, TITLES) or _inner(TITLE.search(html, 0, HEAD_CHARS)) or _heading(html)
     return Metadata(
         title=title,
         author=_author(metas, html),
@@ -99,22 +100,27 @@ def _text(raw: str) -> str | None:
     return text if 0 < len(text) <= MAX_VALUE else None
 
 
-def _inner(pattern: re.Pattern[str], html: str) -> str | None:
-    match = pattern.search(html)
+def _inner(match: re.Match[str] | None) -> str | None:
     return _text(match[1]) if match else None
+
+
+def _heading(html: str) -> str | None:
+    """The first one only: on a page of nothing but `<h1>` the search for an end would take seconds."""
+    start = HEADING_START.search(html)
+    return _inner(HEADING.match(html, start.start())) if start else None
 
 
 def _author(metas: dict[str, str], html: str) -> str | None:
     name = _first(metas, AUTHORS)
     if name is None or "://" in name:  # Facebook wants the author's profile there
-        match = LD_AUTHOR.search(html) if '"author"' in html else None
+        match = LD_AUTHOR.search(html) if "ld+json" in html else None
         name = _text(match[1] or match[2]) if match else None
     return None if name is None or "://" in name else name
 
 
 def _date(metas: dict[str, str], html: str) -> str | None:
     said = [metas[name] for name in DATES if name in metas]
-    if '"datePublished"' in html or '"uploadDate"' in html or '"dateCreated"' in html:
+    if not any(map(iso_date, said)) and "ld+json" in html:
         said += LD_DATE.findall(html)[:1]
     if not said and "<time" in html:
         said += TIME.findall(html)[:1]

@@ -94,7 +94,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from None
     for override in overrides:
-        _override(raw, override)
+        put(raw, override)
     return parse(raw, str(path))
 
 
@@ -147,7 +147,8 @@ def _check_sources(recipe: Recipe, file: str) -> None:
         raise RecipeError(f"{file}: extract.engine: {engine!r}{_suggest(engine, extraction.engines())}")
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def put(raw: dict[str, Any], override: str) -> None:
+    """Set one key of a raw recipe from `a.b=value`; lists count from 0. Raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise RecipeError(f"--set {override}: expected key=value, for example quality.min_words=30")

@@ -4,6 +4,7 @@ One SQL file is one table; its first line says which question it answers. The li
 """
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from rich.console import Console
 
 from corpus.decide import Bound, rules
 from corpus.recipe import EXTRACT, Recipe
-from corpus.terminal import clean, console, line, say, table
+from corpus.replay import setting_of
+from corpus.terminal import console, line, say, table
 from corpus.views import Run, literal
 
 FOLDER = Path(__file__).parent / "reports"
 WIPE_OUT_DOCUMENTS = 20  # a share of fewer documents says nothing
 EXAMPLES = 20  # kept, and for each reason
+_STAGES = ("documents", "dedup", "write")
+_MOST_ALARMS = 10  # one by one; the others in one line
+_MOST_ROWS = 60  # of one table on a terminal
 _PAGES_ONLY = ("signals", "examples", "reasons_by_language")  # tables that need a page to be read
 
 
@@ -111,11 +116,14 @@ def alarms(found: dict[str, Answer]) -> Iterator[tuple[str, str]]:
     if odd:
         files = ", ".join(f"{row['file']} ({row['ids_that_differ']:,} ids)" for row in odd)
         yield "BOOKS DO NOT ADD UP: documents were read that are neither kept nor in the ledger, or are twice", files
-    for row in found["wipe_outs"].records():
-        yield (
-            f"WIPE-OUT: {row['step']}.{row['reason']} removed {row['share_removed']:.0%} of {row['kind']} {row['name']}",
-            f"{row['removed']:,} of {row['documents_read']:,} documents",
-        )
+    wiped = found["wipe_outs"].records()
+    for row in wiped[:_MOST_ALARMS]:
+        rule, group = f"{row['step']}.{row['reason']}", f"{row['kind']} {row['name']}"
+        counts = f"{row['removed']:,} of {row['documents_read']:,} documents"
+        yield f"WIPE-OUT: {rule} removed {row['share_removed']:.0%} of {group}", counts
+    if len(wiped) > _MOST_ALARMS:
+        others = ", ".join(f"{row['kind']} {row['name']}" for row in wiped[_MOST_ALARMS:])
+        yield f"WIPE-OUT: {len(wiped) - _MOST_ALARMS} more groups", others
     dead = found["never_fired"].records()
     if dead:
         named = ", ".join(f"{row['step']}.{row['reason']} ({row['fires_when']})" for row in dead)
@@ -127,7 +135,9 @@ def throughput(run: Run) -> Answer:
     timing = run.timing
     read, megabytes = run.manifest["read"], sum(file["bytes"] for file in run.manifest["inputs"]) / 1e6
     rows = []
-    for stage, seconds in {**timing.get("stages", {}), "all": timing.get("total", 0.0)}.items():
+    told = timing.get("stages", {})
+    stages = [(stage, told[stage]) for stage in _STAGES if stage in told]
+    for stage, seconds in [*stages, ("all", timing.get("total", 0.0))]:
         if seconds >= 0.01:
             cost = seconds * timing["workers"] / 3600 / max(read, 1) * 1e6
             rows.append((stage, seconds, read / seconds, megabytes / seconds, cost))
@@ -148,14 +158,11 @@ def show(path: Path) -> None:
         out = console()
         _headline(out, run)
         _alarms(out, found)
-        for item in found.values():
+        for item in (*found.values(), throughput(run)):
             if item.rows and item.name not in (*_PAGES_ONLY, "wipe_outs", "never_fired"):
-                out.print(table(item.columns, item.rows, item.question))
-        speed = throughput(run)
-        if speed.rows:
-            out.print(table(speed.columns, speed.rows, speed.question))
-        out.print(table(("hash_of", "value"), hashes(run), "Which corpus is this?"))
-    _next(out, path, f"python -m corpus report {path} --html   # the same with histograms and examples")
+                _table(out, item)
+        _table(out, Answer("hashes", "Which corpus is this?", ("hash_of", "value"), hashes(run)))
+    _next(out, f"python -m corpus report {shlex.quote(str(path))} --html   # the same with histograms and examples")
 
 
 def summary(path: Path) -> None:
@@ -167,14 +174,24 @@ def summary(path: Path) -> None:
         rejected = run.rows("select id from ledger order by id limit 1")
         out = console()
         _headline(out, run)
-        steps = [row for row in found["funnel"].rows if row[2]]
-        out.print(table(found["funnel"].columns, steps))
+        out.print()
+        out.print(table(found["funnel"].columns, [row for row in found["funnel"].rows if row[2]]))
+        out.print()
         _alarms(out, {**found, "never_fired": dataclasses.replace(found["never_fired"], rows=[])})
         if found["never_fired"].rows:
-            out.print(line(f"{len(found['never_fired'].rows)} of {len(found['rules'].rows)} rules never fired."))
-    asks = [f"python -m corpus report {path}"]
-    asks += [f"python -m corpus why {path} {rejected[0]['id'][:12]}"] if rejected else []
-    _next(out, path, *asks)
+            out.print(line(f"{len(found['never_fired'].rows)} of {len(found['rules'].rows)} rules never fired"))
+        threshold = _most_telling(run, found["rules"])
+    folder = shlex.quote(str(path))
+    asks = [f"open {folder}/report.html in a browser", f"python -m corpus report {folder}"]
+    asks += [f"python -m corpus why {folder} {rejected[0]['id'][:12]}"] if rejected else []
+    asks += [f"python -m corpus whatif {folder} --set {threshold}=..."] if threshold else []
+    _next(out, *asks)
+
+
+def _most_telling(run: Run, rules_: Answer) -> str | None:
+    """The setting of the rule that alone rejected most: the first one to try another value of."""
+    best = sorted(rules_.records(), key=lambda row: -row["only_reason"])
+    return next((key for row in best if (key := setting_of(run.recipe, f"{row['step']}.{row['reason']}"))), None)
 
 
 def _headline(out: Console, run: Run) -> None:
@@ -199,6 +216,15 @@ def _alarms(out: Console, found: dict[str, Answer]) -> None:
         out.print(line(f"  {details}"))
 
 
-def _next(out: Console, path: Path, *commands: str) -> None:
-    for command in commands:
-        out.print(line(f"next: {clean(command)}", "dim"))
+def _table(out: Console, item: Answer) -> None:
+    out.print()
+    out.print(line(item.question, "bold"))
+    out.print(table(item.columns, item.rows[:_MOST_ROWS]))
+    if len(item.rows) > _MOST_ROWS:
+        out.print(line(f"… and {len(item.rows) - _MOST_ROWS:,} more"))
+
+
+def _next(out: Console, *commands: str) -> None:
+    out.print()
+    for index, command in enumerate(commands):
+        out.print(line(f"{'      ' if index else 'next: '}{command}", "dim"))

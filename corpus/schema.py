@@ -85,6 +85,7 @@ LEDGER = pa.schema(
         ("title", pa.string()),
         ("lang", pa.string()),
         ("provenance", PROVENANCE),
+        ("meta", META),
     ],
     metadata={"winnow.schema": str(VERSION)},
 )
@@ -111,5 +112,5 @@ EDITS = pa.schema(
         ("replacement", pa.large_string()),
     ]
 )
-# signals/: id, source, url, file, lang, chars (int64), words (int64, split at white space), one struct column per
+# signals/: id, source, file, lang, chars (int64), words (int64, split at white space), one struct column per
 # filter, kept (bool); null words where there is no text

@@ -33,8 +33,10 @@ def clean(text: str, lines: bool = False) -> str:
 
 
 def _harmless(character: str) -> bool:
-    # Cc: control characters. Cf: direction marks, which can turn a line round. Cs: halves of pairs, not printable.
-    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
+    """Not so: control characters, halves of surrogate pairs, and marks that turn a line round or hide in it."""
+    code = ord(character)
+    hidden = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069 or 0xE0000 <= code <= 0xE007F
+    return character in "\n\t" or not (hidden or unicodedata.category(character) in ("Cc", "Cs"))
 
 
 def excerpt(text: str | None, characters: int) -> str:
@@ -58,18 +60,14 @@ def say(value: Any, column: str = "") -> str:
     return str(value)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """Numbers to the right, text to the left; a column that is too wide is folded, never cut."""
     rows = [list(row) for row in rows]
-    shown = Table(
-        box=box.SIMPLE_HEAD, title=Text(clean(title)) if title else None, title_justify="left", title_style="bold"
-    )
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) and not isinstance(row[index], bool) for row in rows)
-        shown.add_column(
-            Text(clean(name.replace("_", " "))), justify="right" if numeric else "left", overflow="fold",
-            no_wrap=numeric,
-        )  # fmt: skip
+        header = Text(clean(name.replace("_", " ")))
+        shown.add_column(header, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         shown.add_row(*(Text(clean(say(value, name))) for name, value in zip(columns, row, strict=True)))
     return shown

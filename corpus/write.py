@@ -3,6 +3,7 @@
 Every row read ends in docs/ once or in ledger/ once.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ _NO_VERDICT: dict[str, Any] = {"kind": None, "kept_id": None}
 
 def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     """Write one part's docs, ledger, signals, duplicates and edits. Returns counts and content hashes."""
-    beat = Heartbeat(heartbeat)
     cut = {
         "rows": task.recipe.write.row_group_rows,
         "max_bytes": 64 << 20,
@@ -37,6 +37,7 @@ def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     tally = Tally()
     signals_schema = _signals_schema(task)
     with (
+        contextlib.closing(Heartbeat(heartbeat)) as beat,
         writing(task.file("docs"), schema.DOCUMENT, **cut) as docs_out,
         writing(task.file("ledger"), schema.LEDGER, **cut) as ledger_out,
         writing(task.file("signals"), signals_schema, **cut) as signals_out,
@@ -50,7 +51,6 @@ def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
             beat.done(rows.num_rows, 0)
     _copy_edits(task)
     _write_duplicates(task)
-    beat.close()
     mark_done(task.mark("write"), task.marks["write"], tally.counts())
     return {**tally.counts(), "part": task.part.name, "rows": tally.rows}
 
@@ -128,6 +128,7 @@ def _ledger(
             "title": rows["title"],
             "lang": rows["lang"],
             "provenance": rows["provenance"],
+            "meta": rows["meta"],
         },
         schema=schema.LEDGER,
     )

@@ -63,6 +63,7 @@ class C4:
         for path in self.bad_words:
             if not Path(path).is_file():
                 raise ValueError(f"bad_words: there is no file {path}")
+            _pattern(path)
 
     def measure(self, docs: pa.Table) -> pa.Table:
         """How long a page is, and how often each of the things occurs in it."""
@@ -101,9 +102,9 @@ def _sentences(text: Any) -> Any:
 def _pattern(path: str) -> str:
     lines = (line.strip().lower() for line in Path(path).read_text(encoding="utf-8").splitlines())
     words = sorted({re.escape(line) for line in lines if line and not line.startswith("#")})
-    either = "(?:" + "|".join(words) + ")"
     if not words:
         raise ValueError(f"bad_words: the file {path} holds no word")
+    either = "(?:" + "|".join(words) + ")"
     if Path(path).stem in _WITHOUT_BOUNDARIES:
         return either
     edge = r"[^\p{L}\p{N}_]"

@@ -29,9 +29,11 @@ class Repetition:
         all but the first are repeats; paragraphs are parted by empty lines in the stripped text; the top n-gram counts
         its length with spaces times its count, the first of several equally frequent ones; a longer n-gram is a repeat
         if it was met before, the scan then goes on behind it, and its length is counted without spaces; every length is
-        divided by all characters of the text. Two differences: words are split at white space, where datatrove's are
-        spaCy tokens, punctuation included; and a top n-gram must occur twice, where datatrove rejects very short texts
-        for an n-gram that occurs once.
+        divided by all characters of the text. Three differences: words are split at white space, where datatrove's are
+        spaCy tokens, punctuation included; a top n-gram must occur twice, where datatrove rejects very short texts for
+        an n-gram that occurs once; and n-grams are equal if their words are, where datatrove compares the longer ones
+        joined, so that "ab c" equals "a bc". With datatrove's code given white-space words, 6 of 2,941 texts are
+        decided differently, all for a top n-gram that occurs once.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)

@@ -17,6 +17,7 @@ from filters.kernels.compiled import I64, U64
 from filters.kernels.text import segment
 
 _MOST_PREFIXES = 16  # of one path
+_LONGEST_HOST = 253  # RFC 1035; what is longer is no host, and would have too many parents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _normal(url: str | None) -> str:
 
 
 def _ascii(host: str) -> str:
-    if host.isascii():
+    if host.isascii() or len(host) > _LONGEST_HOST:
         return host
     try:
         return host.encode("idna").decode()
@@ -99,7 +100,7 @@ def _ascii(host: str) -> str:
 def _hosts(address: str) -> Iterator[str]:
     """The host and its parent domains."""
     host = re.split(r"[/?]", address, maxsplit=1)[0]
-    while host:
+    while host and len(host) <= _LONGEST_HOST:
         yield host
         host = host.partition(".")[2]
 

@@ -185,7 +185,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(runs: dict[str, An
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     last = run_command(folder, str(folder / "one.toml"), "--out", str(out), "--workers", "2")
-    stdout, stderr = last.communicate(timeout=120)
+    _, stderr = last.communicate(timeout=120)
     assert last.returncode == 0, stderr
     assert shards(out) == shards(folder / "run-1")
     assert json.loads((out / "manifest.json").read_text()) == runs["one worker"]
@@ -205,7 +205,7 @@ def test_mistakes_are_one_line_before_any_work(folder: Path, arguments: Sequence
     out = folder / "never"
     recipe, *rest = arguments
     process = run_command(folder, str(folder / recipe), *rest, "--out", str(out))
-    stdout, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == status
     assert told in stderr
     assert len(stderr.strip().splitlines()) == 1

@@ -14,7 +14,7 @@ from filters.kernels.compiled import compiled
 
 # Parameters that say how a reader came, not what is on the page.
 TRACKING = frozenset(
-    "ref ref_src ref_url referrer fbclid gclid dclid msclkid yclid igshid mc_cid mc_eid _ga _hsenc _hsmi".split()  # noqa: SIM905
+    "ref ref_src ref_url referrer fbclid gclid dclid msclkid yclid igshid mc_cid mc_eid _ga _hsenc _hsmi".split()
 )
 _LOWER_ONE_SPACE = np.frombuffer(
     bytes(range(256)).lower().translate(bytes.maketrans(b"\t\n\v\f\r", b" " * 5)), np.uint8

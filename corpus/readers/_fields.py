@@ -8,6 +8,8 @@ from corpus.readers import Record, Settings
 
 SURROGATES = re.compile("[\ud800-\udfff]")
 ROLES = ("role", "from", "speaker")  # OpenAI's name first, then ShareGPT's
+MAX_INTEGER = 1 << 63
+MAX_DEPTH = 100
 CONTENTS = ("content", "value", "text")
 
 
@@ -29,7 +31,7 @@ def record_of(row: Mapping[str, Any], position: int, settings: Settings) -> Reco
         record.failure = ("no_text", f"{s.text_key!r} {found}")
     used |= {s.text_key} if record.text is text else set()
     used |= {s.turns_key} if turns else set()
-    extra = {key: value for key, value in row.items() if key not in used and value is not None}
+    extra = {str(key): _plain(value) for key, value in row.items() if key not in used and value is not None}
     record.extra = extra or None
     return record
 
@@ -48,6 +50,19 @@ def without_surrogates(value: Any) -> Any:
     if isinstance(value, dict):
         return {without_surrogates(k): without_surrogates(v) for k, v in value.items()}
     return value
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What JSON can hold: orjson refuses dates of odd types, integers beyond 64 bits and more than 254 levels."""
+    if value is None or isinstance(value, str | bool | float):
+        return value
+    if isinstance(value, int):
+        return value if -MAX_INTEGER <= value < MAX_INTEGER else str(value)
+    if isinstance(value, list | tuple) and depth < MAX_DEPTH:
+        return [_plain(v, depth + 1) for v in value]
+    if isinstance(value, dict) and depth < MAX_DEPTH:
+        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _scalar(value: Any) -> str | None:

@@ -33,7 +33,7 @@ class Window:
     def view(self, position: int, num_bytes: int) -> bytes:
         """Up to `num_bytes` from `position`; fewer at the end of the file."""
         start = position - self.base
-        if start < 0 or start + num_bytes > len(self.buffer) and self.base + len(self.buffer) < self.size:
+        if start < 0 or (start + num_bytes > len(self.buffer) and self.base + len(self.buffer) < self.size):
             self.file.seek(position)
             self.buffer = self.file.read(max(WINDOW, num_bytes))
             self.base, start = position, 0

@@ -53,7 +53,7 @@ def _decoded(encoding: str, body: bytes, max_bytes: int) -> bytes:
         return _unpack(GzipReader, body, max_bytes)
     if encoding == "deflate":
         return _unpack(_zlib, body, max_bytes)
-    if encoding == "br" and not body.lstrip()[:1] == b"<":  # crawlers that decode often leave the header
+    if encoding == "br" and body.lstrip()[:1] != b"<":  # crawlers that decode often leave the header
         return _unpack(BrotliReader, body, max_bytes)
     if encoding == "zstd" and body.startswith(b"\x28\xb5\x2f\xfd"):
         return _unpack(ZstdReader, body, max_bytes)

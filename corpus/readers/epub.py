@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from lxml import etree
 from resiliparse.extract.html2text import extract_plain_text
@@ -45,7 +46,7 @@ def read(split: Split, settings: Settings) -> Iterator[Record]:
     """The book as one text. Its inflated pages together may have `max_record_bytes`."""
     if split.start:
         return
-    record = Record(0, origin=split.path, media_type="application/epub+zip")
+    record = Record(0, origin=PurePath(split.path).name, media_type="application/epub+zip")
     with files.open_binary(split.path) as file:
         try:
             with zipfile.ZipFile(file) as archive:

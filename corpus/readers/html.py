@@ -1,6 +1,7 @@
 """Folders of HTML files: one record per file."""
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from corpus import files
 from corpus.readers import Record, Settings, Split
@@ -15,7 +16,7 @@ def read(split: Split, settings: Settings) -> Iterator[Record]:
     """The file's bytes as HTML; `origin` is its path as it was found."""
     if split.start:
         return
-    record = Record(0, origin=split.path, media_type="text/html")
+    record = Record(0, origin=PurePath(split.path).name, media_type="text/html")
     try:
         with files.open_binary(split.path) as file:
             html = file.read(settings.max_record_bytes + 1)

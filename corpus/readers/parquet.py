@@ -63,11 +63,12 @@ def _rows(parquet: pq.ParquetFile, group: int, row: int, settings: Settings) -> 
 def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Rows as Python objects; bytes are dropped, for they are no text and no JSON."""
     columns = [name for name, field in zip(batch.schema.names, batch.schema, strict=True) if not _is_binary(field.type)]
-    return batch.select(columns).to_pylist()
+    rows: list[dict[str, Any]] = batch.select(columns).to_pylist()
+    return rows
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def _bounded(record: Record, settings: Settings) -> Record:

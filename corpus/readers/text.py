@@ -5,6 +5,7 @@ the caller normalises it again (which changes nothing).
 """
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from corpus import charset, files
 from corpus.extraction import ExtractionError
@@ -24,7 +25,7 @@ def read(split: Split, settings: Settings) -> Iterator[Record]:
     """The file as one text. `edits` cut the licence around a Gutenberg book; `chapters` count in what is left."""
     if split.start:
         return
-    record = Record(0, origin=split.path, media_type="text/plain")
+    record = Record(0, origin=PurePath(split.path).name, media_type="text/plain")
     try:
         data = _bytes(split.path, settings.max_record_bytes)
         if len(data) > settings.max_record_bytes:

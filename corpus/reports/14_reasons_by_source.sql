@@ -1,11 +1,10 @@
 -- What costs each source most?
 select
     source,
-    step,
-    reason,
+    step || '.' || reason as reason,
     count(*) as documents,
     coalesce(sum(words), 0)::bigint as words,
-    count(*) / any_value(total) as share_of_source
+    count(*) / any_value(total) as share
 from fates
 join (select source, count(*) as total from fates group by source) using (source)
 where not kept

@@ -8,7 +8,6 @@ with counted as (
 select
     domain,
     any_value(total.rejected) as rejected,
-    any_value(total.documents_read) as documents_read,
     any_value(total.rejected) / any_value(total.documents_read) as share_rejected,
     first(reason order by documents desc, reason) as commonest_reason
 from counted
@@ -16,5 +15,5 @@ join (
     select domain, count(*) filter (not kept) as rejected, count(*) as documents_read from fates group by domain
 ) total using (domain)
 group by domain
-order by rejected desc, documents_read, domain
+order by rejected desc, share_rejected desc, domain
 limit 15

@@ -10,7 +10,7 @@ with clusters as (
     order by copies desc, kept_id
     limit 15
 )
-select kept_id, copies, kinds, lowest_similarity, any_value(coalesce(docs.url, docs.title)) as url
+select left(kept_id, 12) as kept_id, copies, kinds, lowest_similarity, min(coalesce(docs.url, docs.title)) as url
 from clusters
 left join docs on docs.id = clusters.kept_id
 group by all

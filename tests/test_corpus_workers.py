@@ -1,0 +1,70 @@
+"""Tasks in processes that may die: blame falls on the document in hand, on the task only when there is none."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corpus.guard import Heartbeat
+from corpus.workers import Skip, WorkerDied, Workers
+
+
+def work(task: dict[str, Any], skip: Skip, heartbeat: Path) -> dict[str, Any]:
+    """Tasks of ten documents; some of them kill."""
+    with contextlib.closing(Heartbeat(heartbeat)) as beat:
+        return documents(task, skip, beat)
+
+
+def documents(task: dict[str, Any], skip: Skip, beat: Heartbeat) -> dict[str, Any]:
+    if task.get("dies outside"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "raises" in task:
+        raise ValueError(task["raises"])
+    for position in range(10):
+        if position not in skip:
+            with beat.document(position, 1.0):
+                if position in task.get("kills", ()):
+                    os.kill(os.getpid(), signal.SIGSEGV)
+                while position in task.get("hangs", ()):
+                    pass
+    return {"name": task["name"], "skip": skip, "pid": os.getpid()}
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    pool = Workers(2)
+    yield pool
+    pool.close()
+
+
+def test_every_task_gives_one_result(workers: Workers) -> None:
+    results = list(workers.run(work, [{"name": n} for n in range(20)]))
+    assert sorted(result["name"] for result in results) == list(range(20))
+    assert os.getpid() not in {result["pid"] for result in results}
+    assert not workers.active
+
+
+def test_a_task_goes_on_without_the_documents_that_killed_it(workers: Workers) -> None:
+    tasks = [{"name": "bad", "kills": [2, 7], "hangs": [4]}, {"name": "good"}]
+    skips = {result["name"]: result["skip"] for result in workers.run(work, tasks)}
+    assert {position: reason for position, (reason, _) in skips["bad"].items()} == {
+        2: "extract_crash",
+        4: "extract_timeout",
+        7: "extract_crash",
+    }
+    assert skips["good"] == {}
+
+
+def test_a_worker_that_dies_outside_any_document_is_tried_again_and_then_told(workers: Workers) -> None:
+    with pytest.raises(WorkerDied, match=r"died 3 times .*exit status -9"):
+        list(workers.run(work, [{"name": "x", "dies outside": True}]))
+    assert [result["name"] for result in workers.run(work, [{"name": "after"}])] == ["after"]
+
+
+def test_an_error_of_the_task_is_raised_as_it_is(workers: Workers) -> None:
+    with pytest.raises(ValueError, match="no such column"):
+        list(workers.run(work, [{"name": "x", "raises": "no such column"}]))
