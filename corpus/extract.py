@@ -138,6 +138,8 @@ class Extractor:
         try:
             if number in self._skip:
                 raise ExtractionError(*self._skip[number])
+            if record.html is not None and self._engine is None:
+                self._engine = self._ready()
             with self._beat.document(number, self._recipe.extract.seconds):
                 text = self._text(row, record) if record.html is not None else _own_text(record)
                 # Readers that count positions in the text have normalised it themselves.
@@ -151,15 +153,20 @@ class Extractor:
         except Exception as error:  # a parser's own failure belongs to its page, never to the build
             row["failure"] = {"reason": "extract_error", "detail": f"{type(error).__name__}: {error}"}
 
+    def _ready(self) -> Engine:
+        """The engine, loaded and compiled: no page's time limit should pay for that."""
+        found = engine(self._recipe.extract.engine)
+        self._engine_name = found.version()
+        found.warm()
+        return found
+
     def _text(self, row: dict[str, Any], record: Record) -> str:
         html, row["meta"]["charset"] = decode(record.html or b"", record.charset)
         if self._language is not None:
             self._language.check(html)
-        if self._engine is None:
-            self._engine = engine(self._recipe.extract.engine)
-            self._engine_name = self._engine.version()
         row["provenance"]["extractor"] = self._engine_name
-        found = self._engine.extract(Page(html, record.url, row["meta"]["charset"]))
+        assert self._engine is not None
+        found = self._engine.extract(Page(html, record.url, row["meta"]["charset"], self._recipe.extract.format))
         _fill_metadata(row, found)
         return found.text
 
@@ -180,6 +187,8 @@ def _fill_metadata(row: dict[str, Any], found: Extracted) -> None:
     meta["author"] = meta["author"] or found.author
     meta["language_hint"] = meta["language_hint"] or found.language_hint
     meta["site"] = found.site
+    meta["description"] = found.description
+    meta["confidence"] = found.confidence
 
 
 def document_id(source: str, record: Record, position: str) -> str:

@@ -8,6 +8,7 @@ import xxhash
 
 import filters
 from corpus import extraction
+from corpus.extraction.learned import release
 from corpus.plan import Part
 from corpus.recipe import EXTRACT, Recipe, digest
 
@@ -45,6 +46,8 @@ def part_marks(part: Part, settings: dict[str, Any], source: dict[str, Any]) -> 
 def _engine(recipe: Recipe) -> str:
     name = recipe.extract.engine
     packages = {"trafilatura": "trafilatura", "fast": "resiliparse"}
+    if name == "blocks":
+        return release.version()
     # The version without the import: loading a parser takes half a second that the workers need anyway.
     return f"{name} {version(packages[name])}" if name in packages else extraction.engine(name).version()
 

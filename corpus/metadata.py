@@ -49,6 +49,7 @@ DATES = (
     "date",
 )
 SITES = ("og:site_name", "application-name", "citation_journal_title", "dc.publisher")
+DESCRIPTIONS = ("og:description", "description", "dc.description", "dcterms.abstract", "twitter:description")
 LANGUAGES = ("content-language", "og:locale", "dc.language", "language")
 
 
@@ -61,6 +62,7 @@ class Metadata:
     date: str | None = None
     site: str | None = None
     language_hint: str | None = None
+    description: str | None = None
 
 
 def scan(html: str) -> Metadata:
@@ -75,6 +77,7 @@ def scan(html: str) -> Metadata:
         date=_date(metas, html),
         site=_first(metas, SITES),
         language_hint=_language(head, metas),
+        description=_first(metas, DESCRIPTIONS),
     )
 
 

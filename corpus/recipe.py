@@ -41,6 +41,7 @@ class Extract:
     """How pages become text."""
 
     engine: str = "trafilatura"  # a file of corpus/extraction, or a module by its dotted name
+    format: Literal["text", "markdown"] = "text"  # of the text; not every engine has both
     seconds: float = 10.0  # longest time for one page; then it is a ledger row, `extract_timeout`
     quick_language: bool = False  # drop pages whose raw text is surely in another language before extraction
     quick_score: float = 0.8  # how sure
@@ -145,6 +146,8 @@ def _check_sources(recipe: Recipe, file: str) -> None:
     engine = recipe.extract.engine
     if "." not in engine and engine not in extraction.engines():
         raise RecipeError(f"{file}: extract.engine: {engine!r}{_suggest(engine, extraction.engines())}")
+    if recipe.extract.format != "text" and recipe.extract.format not in extraction.engine(engine).FORMATS:
+        raise RecipeError(f"{file}: extract.format: engine {engine!r} writes no {recipe.extract.format!r}")
 
 
 def put(raw: dict[str, Any], override: str) -> None:

@@ -5,7 +5,7 @@ Raise `VERSION` with any change; readers of a run refuse another version.
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 
 TURN = pa.struct([("role", pa.string()), ("content", pa.large_string())])
 # start and end count code points in `text`
@@ -27,6 +27,8 @@ META = pa.struct(
         ("language_hint", pa.string()),  # what the page or the book says of itself
         ("media_type", pa.string()),
         ("charset", pa.string()),  # what the bytes were decoded with
+        ("description", pa.string()),  # what the page says it is about
+        ("confidence", pa.float64()),  # the extractor's own estimate of its text's F1; null where it has none
         ("repairs", pa.int32()),  # characters that normalisation changed
         ("extra", pa.string()),  # other keys of the record, as JSON
     ]

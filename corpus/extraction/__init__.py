@@ -1,9 +1,12 @@
 """Extraction engines: the bytes of a page to its main text. One file per engine; the directory listing is the registry.
 
-trafilatura   the engine of record
-fast          resiliparse, several times faster
+blocks        learned: the most exact, and several times faster than trafilatura
+trafilatura   rules, the baseline
+fast          resiliparse, the fastest
+learned/      what `blocks` is made of
+training/     how its model is made: python -m corpus.extraction train
 
-Every engine is a module with `version() -> str` and `extract(page) -> Extracted`. An engine raises
+Every engine is a module with `FORMATS`, `version() -> str`, `warm()` and `extract(page) -> Extracted`. An engine raises
 `ExtractionError(reason, detail)` for a page it cannot use; the caller guards time and crashes.
 """
 
@@ -20,6 +23,7 @@ class Page:
     html: str
     url: str | None
     charset: str
+    format: str = "text"  # or "markdown", if it is among the engine's FORMATS
 
 
 @dataclasses.dataclass(slots=True)
@@ -30,6 +34,8 @@ class Extracted:
     date: str | None = None
     site: str | None = None
     language_hint: str | None = None
+    description: str | None = None
+    confidence: float | None = None  # the engine's own estimate of its text's F1
 
 
 class ExtractionError(Exception):
@@ -42,7 +48,10 @@ class ExtractionError(Exception):
 
 
 class Engine(Protocol):
+    FORMATS: tuple[str, ...]
+
     def version(self) -> str: ...
+    def warm(self) -> None: ...  # load and compile, so that the first page takes no longer than others
     def extract(self, page: Page) -> Extracted: ...
 
 

@@ -3,10 +3,8 @@
 More exact than trafilatura on every kind of page that we measured, and several times as fast (benchmarks/RESULTS.md).
 """
 
-import functools
-import importlib.metadata
-
 import numpy as np
+import numpy.typing as npt
 
 from corpus.extraction import Extracted, ExtractionError, Page
 from corpus.extraction.learned import hydration, model
@@ -15,18 +13,19 @@ from corpus.extraction.learned.forest import Forest, probabilities
 from corpus.extraction.learned.machine import readable
 from corpus.extraction.learned.measures import WORDS, measure
 from corpus.extraction.learned.parse import well_formed
+from corpus.extraction.learned.release import version
 from corpus.extraction.learned.render import render, texts
 from corpus.extraction.learned.select import best
-from corpus.extraction.learned.walk import NO_WIDTH, walk
+from corpus.extraction.learned.walk import NO_WIDTH, Walked, walk
 from corpus.metadata import scan
 
+__all__ = ["FORMATS", "extract", "main_text", "version", "warm"]
 FORMATS = ("text", "markdown")
-CODE = 1  # raised with any change of the text that is not the model's
 
 
-@functools.cache
-def version() -> str:
-    return f"blocks {CODE}.{model.shipped_version()} selectolax {importlib.metadata.version('selectolax')}"
+def warm() -> None:
+    """Read the model and compile the kernels, 20 seconds on a machine that never did."""
+    main_text("<p>a</p>", model.shipped(), markdown=True)
 
 
 def extract(page: Page) -> Extracted:
@@ -38,7 +37,7 @@ def extract(page: Page) -> Extracted:
     if not text:
         raise ExtractionError("no_text", "no main content found")
     meta = scan(page.html)
-    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, confidence)
+    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description, confidence)
 
 
 def main_text(html: str, forest: Forest, markdown: bool = False) -> tuple[str, float]:
@@ -53,7 +52,7 @@ def main_text(html: str, forest: Forest, markdown: bool = False) -> tuple[str, f
     return render(walked, chosen, _pieces(walked, chosen, markdown), markdown), confidence
 
 
-def _pieces(walked: object, chosen: np.ndarray, markdown: bool) -> list[str]:
+def _pieces(walked: Walked, chosen: npt.NDArray[np.bool_], markdown: bool) -> list[str]:
     pieces = texts(walked, chosen, markdown)
     code = walked.blocks.pre[chosen].tolist()
     return [text if is_code else readable(text) for text, is_code in zip(pieces, code, strict=True)]

@@ -11,10 +11,16 @@ from resiliparse.extract.html2text import extract_plain_text
 from corpus.extraction import Extracted, ExtractionError, Page
 from corpus.metadata import scan
 
+FORMATS = ("text",)
+
 
 @functools.cache
 def version() -> str:
     return f"resiliparse {importlib.metadata.version('resiliparse')}"
+
+
+def warm() -> None:
+    """Nothing to do."""
 
 
 def extract(page: Page) -> Extracted:
@@ -33,4 +39,4 @@ def extract(page: Page) -> Extracted:
     if not text:
         raise ExtractionError("no_text", "no main content found")
     meta = scan(html)
-    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint)
+    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description)

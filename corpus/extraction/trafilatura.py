@@ -18,6 +18,8 @@ from corpus.metadata import scan
 # it reports each page without text as an error; here that is a ledger row
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL + 1)
 
+FORMATS = ("text", "markdown")
+
 
 @functools.cache
 def version() -> str:
@@ -25,14 +27,18 @@ def version() -> str:
 
 
 @functools.cache
-def _options() -> Extractor:
-    return Extractor(output_format="txt", fast=True, recall=True, comments=False, tables=True)
+def _options(format: str) -> Extractor:
+    return Extractor(output_format="txt" if format == "text" else format, fast=True, recall=True, comments=False, tables=True)
+
+
+def warm() -> None:
+    """Nothing to do."""
 
 
 def extract(page: Page) -> Extracted:
     """One line per paragraph, list item and table row. Raises ExtractionError."""
-    text = trafilatura.extract(page.html, options=_options())
+    text = trafilatura.extract(page.html, options=_options(page.format))
     if not text:
         raise ExtractionError("no_text", "no main content found")
     meta = scan(page.html)
-    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint)
+    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description)

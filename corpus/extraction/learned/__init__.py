@@ -7,6 +7,9 @@ automaton  many words looked for in one pass
 walk       well-formed HTML to flat arrays of elements and blocks, in one compiled pass
 measures   what the bytes of each block say
 features   one row of numbers per block: its text, its containers, its neighbours, its page
+tame       tags that would make a parser slow
+outline    where a block stands: heading, item, cell, quotation
+release    the version
 forest     decision trees on those rows
 model      the shipped trees and their card
 select     the set of blocks of highest expected F1

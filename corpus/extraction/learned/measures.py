@@ -89,26 +89,30 @@ def _word(text: Any, i: Any, end: Any) -> Any:
 
 @compiled
 def _is_letter(text: Any, i: Any, end: Any) -> Any:
-    """Letters, digits and whatever is not ASCII but general punctuation, East Asian stops, or a sign of Latin-1."""
+    """Letters, digits, and what is not ASCII except general punctuation, East Asian stops and Latin-1's signs."""
     byte = text[i]
     if byte < 128:
         return (97 <= byte <= 122) or (65 <= byte <= 90) or (48 <= byte <= 57) or byte == 95
-    if byte == 0xE2:
-        return not (i + 1 < end and 0x80 <= text[i + 1] <= 0x9F)
-    if byte == 0xE3:
-        return not (i + 1 < end and text[i + 1] == 0x80)
-    if byte == 0xEF:
-        return not (i + 1 < end and text[i + 1] == 0xBC)
-    if byte == 0xC2:
-        return False
-    if byte < 0xC0 and i > 0:  # within a character: as its first byte
-        if text[i - 1] == 0xC2:
-            return False
-        back = i - 1
-        while back > 0 and i - back < 3 and 0x80 <= text[back] < 0xC0:
-            back -= 1
-        return text[back] != 0xC2 and text[back] >= 0xC0 and _is_letter(text, back, end)
-    return True
+    return _is_foreign_letter(text, i, end)
+
+
+@compiled
+def _is_foreign_letter(text: Any, i: Any, end: Any) -> Any:
+    byte = text[i]
+    if byte >= 0xC0:
+        return byte != 0xC2 and _is_first(text, i, end)
+    back = i - 1  # within a character: as its first byte
+    while back > 0 and i - back < 3 and 0x80 <= text[back] < 0xC0:
+        back -= 1
+    return back >= 0 and text[back] > 0xC2 and _is_first(text, back, end)
+
+
+@compiled
+def _is_first(text: Any, i: Any, end: Any) -> Any:
+    """Whether the character that begins here is a letter, as far as its first two bytes tell."""
+    byte, after = text[i], text[i + 1] if i + 1 < end else 0
+    punctuation = (byte == 0xE2 and 0x80 <= after <= 0x9F) or (byte == 0xE3 and after == 0x80)
+    return not punctuation and not (byte == 0xEF and after == 0xBC)
 
 
 @compiled

@@ -8,9 +8,7 @@ import numpy as np
 
 from corpus.extraction.learned.features import COLUMNS
 from corpus.extraction.learned.forest import Forest
-
-FILE = Path(__file__).parent / "blocks.npz"
-CARD = Path(__file__).parent / "blocks.md"
+from corpus.extraction.learned.release import FILE
 
 
 class WrongModel(RuntimeError):
@@ -38,9 +36,3 @@ def load(path: Path = FILE) -> Forest:
 @functools.cache
 def shipped() -> Forest:
     return load()
-
-
-@functools.cache
-def shipped_version() -> str:
-    """8 hex digits of the file's content."""
-    return hashlib.sha256(FILE.read_bytes()).hexdigest()[:8]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from corpus.extraction.learned.outline import Place, places
 from corpus.extraction.learned.walk import CODE, EMPHASIS, STRONG, Walked
 
+BREAKS = re.compile(r"[*\n]+")  # a heading is one line, and bold already
 _MARKS = bytes((CODE, STRONG, EMPHASIS))
 _MARKDOWN = ((CODE, "`"), (STRONG, "**"), (EMPHASIS, "*"))
 _MAX_CELL_BLOCKS = 2  # a table with more in one cell is for layout
@@ -97,7 +98,7 @@ def _lines(kind: str, group: list[Piece], markdown: bool) -> Iterator[str]:
 
 
 def _heading(place: Place, text: str) -> str:
-    return f"{'#' * place.heading} {re.sub(r'[*\n]+', ' ', text).strip()}" if place.heading else text
+    return f"{'#' * place.heading} {BREAKS.sub(' ', text).strip()}" if place.heading else text
 
 
 def _quoted(text: str, quotes: int) -> str:

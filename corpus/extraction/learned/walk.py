@@ -5,6 +5,7 @@ quoted, and five escapes remain. A block is a run of text without a block-level 
 numbered in the order of the document, so those of an element are a range, and sums over elements are differences.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ HIDDEN, ARIA_HIDDEN, NO_WIDTH, HREF, FRAGMENT = 1, 2, 4, 8, 16
 
 _SPACE, _NEWLINE, _LT, _GT, _AMP, _SLASH, _BANG, _QUOTE, _EQUALS, _SEMICOLON = 32, 10, 60, 62, 38, 47, 33, 34, 61, 59
 MAX_DEPTH = 4096  # of elements; deeper ones count as their ancestor
+MAX_BLOCKS = 50_000  # what comes after is left out: 80 MB of features
 # indices of counters
 N_ELEMENTS, N_BLOCKS, N_TEXT, TOP, HIDING, OPEN, WRITTEN, SPACE, BREAKS, LINK, LINKS, LINK_BYTES = range(12)
 IN_PRE, IN_STRONG, STRONG_BYTES, IMAGES, INPUTS, TITLE_START, TITLE_END = range(12, 19)
@@ -82,7 +84,8 @@ def _hash(name: bytes) -> int:
     return value
 
 
-def _tables() -> _Tables:
+@functools.cache
+def tables() -> _Tables:
     hashes, tags = np.zeros(_SLOTS, np.uint32), np.zeros(_SLOTS, np.uint8)
     for name, number in names.TAG.items():
         slot = _hash(name.encode()) % _SLOTS
@@ -94,7 +97,6 @@ def _tables() -> _Tables:
     return _Tables(hashes, tags, kinds, np.array(names.kin_bits(), np.uint64), words.step, words.found)
 
 
-_TABLES = _tables()
 _T_BODY, _T_HTML, _T_HEAD, _T_TITLE, _T_A, _T_PRE, _T_BR, _T_IMG, _T_PLAINTEXT, _T_INPUT = (
     names.TAG[n] for n in ("body", "html", "head", "title", "a", "pre", "br", "img", "plaintext", "input")
 )
@@ -111,13 +113,14 @@ def walk(html: bytes) -> Walked:
         np.zeros((size, 2), np.uint64), np.zeros(size, np.uint64), np.zeros(size, np.uint8), np.zeros(size, np.int32),
         np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(size, np.int32),
     )  # fmt: skip
+    room = min(size, MAX_BLOCKS) + 2
     blocks = Blocks(
-        np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(size, np.int32),
-        np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros((size, 2), np.uint64), np.zeros(size, np.uint8),
+        np.zeros(room, np.int32), np.zeros(room, np.int32), np.zeros(room, np.int32), np.zeros(room, np.int32),
+        np.zeros(room, np.int32), np.zeros(room, np.int32), np.zeros((room, 2), np.uint64), np.zeros(room, np.uint8),
     )  # fmt: skip
     text = np.empty(len(data) + 3 * size + 16, np.uint8)
     counters = np.zeros(NUM_COUNTERS, np.int64)
-    _walk(data, elements, blocks, text, counters, _TABLES)
+    _walk(data, elements, blocks, text, counters, tables())
     n, m = int(counters[N_ELEMENTS]), int(counters[N_BLOCKS])
     title = text[counters[TITLE_START] : counters[TITLE_END]]
     return Walked(
@@ -138,16 +141,16 @@ def _walk(d: Any, e: Any, b: Any, text: Any, c: Any, t: Any) -> None:
         elif i + 1 < n and d[i + 1] == _BANG:
             i = _declaration(d, i)
         elif i + 1 < n and d[i + 1] == _SLASH:
-            i, tag = _name(d, i + 2, t)
+            i, tag = tag_name(d, i + 2, t)
             while i < n and d[i] != _GT:
                 i += 1
             i += 1
             _close(tag, stack, e, b, text, c, t)
         else:
-            i, tag = _name(d, i + 1, t)
+            i, tag = tag_name(d, i + 1, t)
             i = _open(d, i, tag, stack, e, b, text, c, t)
             if t.kinds[tag] & _RAW:
-                i = _skip_raw(d, i, tag, t)
+                i = skip_raw(d, i, tag, t)
     _flush(b, text, c)
     for k in range(min(c[TOP], MAX_DEPTH) + 1):
         if stack[k] >= 0:
@@ -169,12 +172,13 @@ def _declaration(d: Any, i: Any) -> Any:
 
 
 @compiled
-def _name(d: Any, i: Any, t: Any) -> Any:
+def tag_name(d: Any, i: Any, t: Any) -> Any:
     """(position after a tag's name, number of the tag)"""
     n = len(d)
     value = np.uint32(2166136261)
     while i < n and d[i] != _GT and d[i] != _SPACE and d[i] != _SLASH:
-        value = np.uint32((value ^ np.uint32(d[i])) * np.uint32(16777619))
+        byte = d[i] | np.uint8(32) if 65 <= d[i] <= 90 else d[i]
+        value = np.uint32((value ^ np.uint32(byte)) * np.uint32(16777619))
         i += 1
     slot = value & np.uint32(_SLOTS - 1)
     while t.hashes[slot] != 0:
@@ -185,14 +189,14 @@ def _name(d: Any, i: Any, t: Any) -> Any:
 
 
 @compiled
-def _skip_raw(d: Any, i: Any, tag: Any, t: Any) -> Any:
+def skip_raw(d: Any, i: Any, tag: Any, t: Any) -> Any:
     """The position of the end tag of a script or the like."""
     n = len(d)
     if tag == _T_PLAINTEXT:
         return n
     while i < n:
         if d[i] == _LT and i + 1 < n and d[i + 1] == _SLASH:
-            _, other = _name(d, i + 2, t)
+            _, other = tag_name(d, i + 2, t)
             if other == tag:
                 return i
         i += 1
@@ -315,7 +319,7 @@ def _flush(b: Any, text: Any, c: Any) -> None:
     if c[OPEN] < 0:
         return
     k = c[N_BLOCKS]
-    if c[WRITTEN] == 0:
+    if c[WRITTEN] == 0 or k + 2 >= len(b.start):
         c[N_TEXT] = c[OPEN]
     else:
         end = c[N_TEXT]
@@ -341,32 +345,71 @@ def _characters(d: Any, i: Any, stack: Any, e: Any, b: Any, text: Any, c: Any, t
     pre = c[IN_PRE] > 0
     while i < n and d[i] != _LT:
         byte = d[i]
+        if _is_plain(byte):
+            _begin(stack, e, b, text, c, t)
+            i = _copy(d, i, pre, text, c)
+            continue
         width = 1
         if byte == _AMP:
             byte, width = _escape(d, i)
         elif byte >= 0xC2:
             byte, width = _blank(d, i)
         i += width
-        if byte == 0:
+        if byte == 0 or byte == 0x7F:
             continue
-        if byte <= _SPACE:
-            if not pre:
-                c[SPACE] = 1
-            elif c[OPEN] >= 0 or byte != _NEWLINE:
-                _begin(stack, e, b, text, c, t)
-                text[c[N_TEXT]] = byte
-                c[N_TEXT] += 1
-            continue
-        _begin(stack, e, b, text, c, t)
-        if c[WRITTEN] > 0 and not pre:
-            _gap(text, c)
-        c[SPACE] = c[BREAKS] = 0
-        text[c[N_TEXT]] = byte
-        c[N_TEXT] += 1
-        c[WRITTEN] += 1
-        c[LINK_BYTES] += c[LINK] > 0
-        c[STRONG_BYTES] += c[IN_STRONG] > 0
+        if byte > _SPACE:
+            _begin(stack, e, b, text, c, t)
+            _put(byte, pre, text, c)
+        elif not pre:
+            c[SPACE] = 1
+        elif c[OPEN] >= 0 or byte != _NEWLINE:
+            _begin(stack, e, b, text, c, t)
+            text[c[N_TEXT]] = byte if byte == _NEWLINE or byte == 9 else _SPACE
+            c[N_TEXT] += 1
     return i
+
+
+@compiled
+def _is_plain(byte: Any) -> Any:
+    """Whether a byte stands for itself: no space, tag or escape, nor the beginning of what may be a kind of space."""
+    if byte < 0x7F:
+        return byte > _SPACE and byte != _LT and byte != _AMP
+    return byte > 0x7F and byte != 0xC2 and byte != 0xE2 and byte != 0xE3 and byte != 0xEF
+
+
+@compiled
+def _copy(d: Any, i: Any, pre: Any, text: Any, c: Any) -> Any:
+    """A run of plain bytes."""
+    if c[WRITTEN] > 0 and not pre:
+        _gap(text, c)
+    c[SPACE] = c[BREAKS] = 0
+    start, at = i, c[N_TEXT]
+    while i < len(d) and _is_plain(d[i]):
+        text[at] = d[i]
+        at += 1
+        i += 1
+    c[N_TEXT] = at
+    _count(i - start, c)
+    return i
+
+
+@compiled
+def _put(byte: Any, pre: Any, text: Any, c: Any) -> None:
+    if c[WRITTEN] > 0 and not pre:
+        _gap(text, c)
+    c[SPACE] = c[BREAKS] = 0
+    text[c[N_TEXT]] = byte
+    c[N_TEXT] += 1
+    _count(1, c)
+
+
+@compiled
+def _count(num: Any, c: Any) -> None:
+    c[WRITTEN] += num
+    if c[LINK] > 0:
+        c[LINK_BYTES] += num
+    if c[IN_STRONG] > 0:
+        c[STRONG_BYTES] += num
 
 
 @compiled

@@ -25,9 +25,10 @@ from corpus.extraction.training.folds import fold
 from corpus.extraction.training.gold import GoldPage
 
 F32 = npt.NDArray[np.float32]
-MAX_BLOCKS = 160  # of a page, drawn by chance: more slow the training down and add nothing
-SHORTENED = ("article", "documentation")  # kinds whose copies are cut: half a listing is not a short listing
-WEIGHT = {"gold": 1.0, "short": 0.2, "rail": 0.1, "silver": 0.3}
+MAX_BLOCKS = 150  # of a page, drawn by chance: more slow the training down and add nothing
+SHORTENED = ("article",)  # kinds whose copies are cut: half a listing is not a short listing
+WEIGHT = {"gold": 1.0, "short": 0.15, "rail": 0.08, "silver": 0.25}
+RARE_KIND = 1.3  # of gold pages other than articles, which copies and silver pages never are
 MIN_AGREEMENT = 0.7  # F1 of the two engines with each other; a page that they see differently teaches nothing
 MIN_SNIPPETS = 3  # unless that many snippets say where the text is
 MAX_RAILS = 3
@@ -115,7 +116,10 @@ def example(kind: str, labelled: Labelled) -> Example:
     measured = measure(labelled.walked)
     rows = features(labelled.walked, measured)
     size = measured.value[:, WORDS]
-    weight = labelled.trust * np.minimum(1, size / max(1.0, float((size * labelled.label).sum()))) * WEIGHT[kind]
+    share = np.minimum(1, size / max(1.0, float((size * labelled.label).sum())))
+    weight = labelled.trust * share * WEIGHT[kind]
+    if kind == "gold" and labelled.page.kind not in SHORTENED:
+        weight = weight * RARE_KIND
     if len(rows) > MAX_BLOCKS:
         keep = np.sort(_draw(labelled.page, 0).choice(len(rows), MAX_BLOCKS, replace=False))
         weight = weight[keep] * (len(rows) / MAX_BLOCKS)

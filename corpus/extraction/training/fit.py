@@ -12,7 +12,7 @@ from corpus.extraction.training.examples import Example
 # One thread and one seed, so that the same pages make the same bytes.
 SETTINGS = {
     "objective": "cross_entropy",  # labels are shares of a block's words
-    "learning_rate": 0.07,
+    "learning_rate": 0.08,
     "num_leaves": 31,
     "min_data_in_leaf": 40,
     "feature_fraction": 0.3,
@@ -26,7 +26,7 @@ SETTINGS = {
     "num_threads": 1,
     "verbose": -1,
 }
-NUM_TREES = 150
+NUM_TREES = 160
 
 
 def grown(examples: Sequence[Example], num_trees: int = NUM_TREES) -> Forest:
