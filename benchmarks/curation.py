@@ -51,8 +51,6 @@ def ours(engine: str, pages: Path, out: Path, workers: int) -> tuple[float, str]
     shutil.rmtree(run, ignore_errors=True)
     files = json.dumps([f"{pages}/*.warc.gz"])
     overrides = ["--set", f"sources.0.files={files}", "--set", f"extract.engine={engine}"]
-    # A second look at the language saves trafilatura's time; the fast engine needs no more than that look itself.
-    overrides += ["--set", f"extract.quick_language={'true' if engine == 'trafilatura' else 'false'}"]
     recipe = "corpus/recipes/web.toml"
     command = [sys.executable, "-m", "corpus", "build", recipe, "--out", run, "--workers", str(workers), *overrides]
     seconds = timed(command, out / f"{engine}.log")

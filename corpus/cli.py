@@ -47,11 +47,13 @@ def build(
 
     Example: python -m corpus build corpus/recipes/web.toml --out runs/web-1 --set quality.min_words=30
     """
-    from corpus import report as reports
-    from corpus import report_html
     from corpus.build import build as run_build
 
     run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam)
+
+    from corpus import report as reports  # only now: workers start half a second sooner
+    from corpus import report_html
+
     report_html.write(out)
     reports.summary(out)
 

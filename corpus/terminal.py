@@ -29,6 +29,8 @@ def clean(text: str, lines: bool = False) -> str:
     """Text without anything that a terminal obeys; line breaks stay where `lines`, else they become spaces."""
     if not lines:
         text = " ".join(text.split("\n"))
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(c if _harmless(c) else f"\\u{ord(c):04x}" for c in text)
 
 

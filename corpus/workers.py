@@ -23,6 +23,9 @@ from corpus.guard import NOWHERE, Heartbeat, cause_of_death
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
 Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
 
+# pebble looks every 0.1 s whether something ended; stages are short, and a look costs microseconds.
+pebble.CONSTS.sleep_unit = 0.01
+
 _DEATHS_WITHOUT_DOCUMENT = 2  # a worker that dies elsewhere (out of memory, killed by hand) is tried again this often
 _PR_SET_PDEATHSIG = 1
 

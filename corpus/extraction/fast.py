@@ -25,9 +25,18 @@ def warm() -> None:
 
 def extract(page: Page) -> Extracted:
     """Paragraphs apart by empty lines, list items and table rows on lines of their own. Raises ExtractionError."""
-    # a lone surrogate cannot pass into C++
-    html = page.html if page.html.isascii() else page.html.encode("utf-8", "replace").decode("utf-8")
-    text = extract_plain_text(
+    try:
+        text = _main_text(page.html)
+    except (TypeError, UnicodeEncodeError):  # a lone surrogate cannot pass into C++
+        text = _main_text(page.html.encode("utf-8", "replace").decode("utf-8"))
+    if not text:
+        raise ExtractionError("no_text", "no main content found")
+    meta = scan(page.html)
+    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description)
+
+
+def _main_text(html: str) -> str:
+    text: str = extract_plain_text(
         html,
         main_content=True,
         preserve_formatting=True,
@@ -35,8 +44,5 @@ def extract(page: Page) -> Extracted:
         alt_texts=False,
         comments=False,
         post_meta=False,
-    ).strip()
-    if not text:
-        raise ExtractionError("no_text", "no main content found")
-    meta = scan(html)
-    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description)
+    )
+    return text.strip()

@@ -13,7 +13,6 @@ signatures equal `datasketch.MinHash(scheme="affine32")` for the same 32-bit has
 import functools
 from typing import Any, TypeAlias
 
-import datasketch
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -126,8 +125,10 @@ def _check(shingle_words: int, num_permutations: int) -> None:
 
 @functools.cache
 def _permutations(num_permutations: int) -> tuple[U32, U32]:
-    a, b = datasketch.MinHash(num_perm=num_permutations, seed=1, scheme="affine32").permutations
-    return np.ascontiguousarray(a), np.ascontiguousarray(b)
+    """datasketch's own for seed 1, without its import: that loads scipy, a quarter of a second in every worker."""
+    generator = np.random.RandomState(1)
+    a = generator.randint(0, 1 << 31, num_permutations, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return a, generator.randint(0, 1 << 32, num_permutations, dtype=np.uint32)
 
 
 @compiled
