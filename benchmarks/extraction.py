@@ -79,9 +79,9 @@ def _texts(name: str, held: Sequence[GoldPage], forests: Sequence[Forest]) -> li
     return [_extract(name, page.html) for page in held]
 
 
-def _extract(name: str, html: str, format: str = "text") -> str:
+def _extract(name: str, html: str, output: str = "text") -> str:
     try:
-        return engine(name).extract(Page(html, None, "utf-8", format)).text
+        return engine(name).extract(Page(html, None, "utf-8", output)).text
     except ExtractionError:
         return ""
 
@@ -146,14 +146,24 @@ def languages(held: Sequence[GoldPage], texts: Texts) -> None:
         gold = [k for k in members if held[k].text is not None]
         rest = [k for k in members if held[k].text is None]
         row = [lang, str(len(gold))]
-        row += [f"{np.mean([word_f1(texts[n][k], held[k].text or '') for k in gold]):.3f}" if gold else "" for n in ENGINES]
+        row += [
+            f"{np.mean([word_f1(texts[n][k], held[k].text or '') for k in gold]):.3f}" if gold else "" for n in ENGINES
+        ]
         row.append(str(len(rest)))
         for name in ENGINES:
             total = sum(len(held[k].inside) for k in rest), sum(len(held[k].outside) for k in rest)
-            there = [sum(contained(getattr(held[k], side), texts[name][k]) for k in rest) for side in ("inside", "outside")]
+            there = [
+                sum(contained(getattr(held[k], side), texts[name][k]) for k in rest) for side in ("inside", "outside")
+            ]
             row.append(f"{there[0] / total[0]:.2f} / {there[1] / total[1]:.2f}" if all(total) else "")
         rows.append(row)
-    head = ["language", "gold pages", *(f"F1 {n}" for n in ENGINES), "snippet pages", *(f"with / without {n}" for n in ENGINES)]
+    head = [
+        "language",
+        "gold pages",
+        *(f"F1 {n}" for n in ENGINES),
+        "snippet pages",
+        *(f"with / without {n}" for n in ENGINES),
+    ]
     _table("By language (of 3 pages and more)", head, rows)
 
 
@@ -161,7 +171,9 @@ def short_news(held: Sequence[GoldPage], forests: Sequence[Forest]) -> None:
     """Each fold's trees see cases made of that fold's articles only."""
     scores = defaultdict(list)
     for k in range(NUM_FOLDS):
-        articles = [(_title(page), page.text) for page in held if page.kind == "article" and page.text and fold(page.url) == k]
+        articles = [
+            (_title(page), page.text) for page in held if page.kind == "article" and page.text and fold(page.url) == k
+        ]
         for html, gold in cases(articles, SHORT_NEWS // NUM_FOLDS, seed=k):
             scores["blocks"].append(word_f1(main_text(html, forests[k])[0], gold))
             for name in ENGINES[1:]:
@@ -170,7 +182,11 @@ def short_news(held: Sequence[GoldPage], forests: Sequence[Forest]) -> None:
     for name in ENGINES:
         low, high = interval(scores[name])
         rows.append([name, f"{np.mean(scores[name]):.3f} ({low:.3f}-{high:.3f})"])
-    _table(f"Word-F1 on {len(scores['blocks'])} short news pages with long rails (benchmarks/short_news.py)", ["engine", "word-F1"], rows)
+    _table(
+        f"Word-F1 on {len(scores['blocks'])} short news pages with long rails (benchmarks/short_news.py)",
+        ["engine", "word-F1"],
+        rows,
+    )
 
 
 def _title(page: GoldPage) -> str:
@@ -181,13 +197,19 @@ def _title(page: GoldPage) -> str:
 def markdown() -> None:
     rows = []
     for name in ("blocks", "trafilatura"):
-        rows.append([name] + ["yes" if all(s in _extract(name, c.html, "markdown") for s in c.expected) else "no" for c in CASES])
+        rows.append(
+            [name]
+            + ["yes" if all(s in _extract(name, c.html, "markdown") for s in c.expected) else "no" for c in CASES]
+        )
     _table("Markdown fidelity on cases written by hand", ["engine", *(case.name for case in CASES)], rows)
 
 
 def speed(held: Sequence[GoldPage], number: int) -> None:
     rows = []
-    sizes = {"all": held[:: max(1, len(held) // number)], "about 100 kB": [p for p in held if 80_000 < len(p.html) < 120_000][:number]}
+    sizes = {
+        "all": held[:: max(1, len(held) // number)],
+        "about 100 kB": [p for p in held if 80_000 < len(p.html) < 120_000][:number],
+    }
     for name in ENGINES:
         row = [name]
         for chosen in sizes.values():
@@ -212,8 +234,14 @@ def memory(folder: Path) -> None:
     for name in (*ENGINES, "nothing"):
         command = [sys.executable, __file__, str(folder), "--memory-of", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        rows.append([name, done.stdout.strip().split("\n")[-1] if done.returncode == 0 else f"ended by {done.returncode}"])
-    _table("Peak memory of a process that holds and extracts all pages, MB (nothing: the pages alone)", ["engine", "MB"], rows)
+        rows.append(
+            [name, done.stdout.strip().split("\n")[-1] if done.returncode == 0 else f"ended by {done.returncode}"]
+        )
+    _table(
+        "Peak memory of a process that holds and extracts all pages, MB (nothing: the pages alone)",
+        ["engine", "MB"],
+        rows,
+    )
 
 
 if __name__ == "__main__":

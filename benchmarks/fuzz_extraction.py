@@ -22,9 +22,12 @@ from corpus.extraction.training.gold import pages
 
 TAG = re.compile(r"<[^>]{0,200}>")
 MAX_CHARS = 200_000  # of a page before it is mutated
-HOSTILE = ("<plaintext>", "<svg><style><", "<!--", "<table><tr><td><table>", "<select><option>", "<template>", "<math><mi>",
-           "</body></html>", '<a href="', "<noscript><iframe", "\0", "\ud800", "&#0;&#xD800;&nbsp;", "<p " + "a=b " * 500,
-           "<frameset>", "<body class=x>", "<textarea>", "<xmp>", "]]>", "<?xml", "<b><i><u>" * 50, "\u202e\u200b" * 20)  # fmt: skip
+HOSTILE = (
+    "<plaintext>", "<svg><style><", "<!--", "<table><tr><td><table>", "<select><option>", "<template>", "<math><mi>",
+    "</body></html>", '<a href="', "<noscript><iframe", "\0", "\ud800", "&#0;&#xD800;&nbsp;", "<p " + "a=b " * 500,
+    "<frameset>", "<body class=x>", "<textarea>", "<xmp>", "]]>", "<?xml", "<b><i><u>" * 50, "\u202e\u200b" * 20,
+)  # fmt: skip
+NESTING = ("<div>", "<b>", "<table><tr><td>", "<ul><li>", "<a href=x>")
 
 
 def mutated(draw: random.Random, html: str, other: str) -> str:
@@ -42,7 +45,11 @@ def mutated(draw: random.Random, html: str, other: str) -> str:
         elif kind == 3:
             html = html[:at] + draw.choice(HOSTILE) + html[at:]
         elif kind == 4:
-            html = html[:at] + draw.choice(("<div>", "<b>", "<table><tr><td>", "<ul><li>", "<a href=x>")) * draw.choice((10, 3000)) + html[at:]
+            html = (
+                html[:at]
+                + draw.choice(("<div>", "<b>", "<table><tr><td>", "<ul><li>", "<a href=x>")) * draw.choice((10, 3000))
+                + html[at:]
+            )
         elif kind == 5:
             part = html[at:until]
             html = html[:at] + "".join(reversed(TAG.findall(part))) + html[until:]
@@ -65,7 +72,7 @@ def page(seed: int, held: list[str]) -> str:
 
 def work(name: str, held: list[str], first: int, last: int, seconds: float, said: object) -> None:
     found = engine(name)
-    found.warm()
+    getattr(found, "warm", lambda: None)()
     for seed in range(first, last):
         html = page(seed, held)
         signal.setitimer(signal.ITIMER_REAL, seconds)

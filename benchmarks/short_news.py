@@ -17,7 +17,7 @@ def stories(gold: Sequence[tuple[str, str]]) -> list[Story]:
     """(title, paragraphs) of gold articles; paragraphs are lines with a full stop."""
     found = []
     for title, text in gold:
-        paragraphs = [line for line in text.split("\n") if len(line) > 80 and line.rstrip()[-1] in ".!?”\""]
+        paragraphs = [line for line in text.split("\n") if len(line) > 80 and line.rstrip()[-1] in '.!?”"']
         if title and len(paragraphs) >= 5:
             found.append((title, paragraphs))
     return found
@@ -49,12 +49,18 @@ def _page(title: str, body: str) -> str:
     return f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{html.escape(title)}</title></head><body>{body}</body></html>"
 
 
-NAV = "<ul>" + "".join(f'<li><a href="/{w}">{w}</a></li>' for w in "World Politics Business Sport Culture Opinion".split()) + "</ul>"
+NAV = (
+    "<ul>"
+    + "".join(f'<li><a href="/{w}">{w}</a></li>' for w in "World Politics Business Sport Culture Opinion".split())
+    + "</ul>"
+)
 FOOT = '<p>© 2024 The Daily Example. All rights reserved.</p><ul><li><a href="/t">Terms</a></li><li><a href="/p">Privacy</a></li></ul>'
 
 
 def _semantic(title: str, body: Sequence[str], rail: Sequence[Story], draw: random.Random) -> str:
-    cards = "".join(f'<li><a href="/s{k}"><h3>{t}</h3></a><p>{s}</p></li>' for k, (t, s) in enumerate(map(_teaser, rail)))
+    cards = "".join(
+        f'<li><a href="/s{k}"><h3>{t}</h3></a><p>{s}</p></li>' for k, (t, s) in enumerate(map(_teaser, rail))
+    )
     return _page(title, f"<header><nav>{NAV}</nav></header><main><article><h1>{html.escape(title)}</h1><p>By Jane Doe, 3 May 2024</p>"
                  f"{_p(body)}</article></main><aside><h2>Related stories</h2><ul>{cards}</ul></aside><footer>{FOOT}</footer>")  # fmt: skip
 

@@ -161,7 +161,7 @@ class Extractor:
         """The engine, loaded and compiled: no page's time limit should pay for that."""
         found = engine(self._recipe.extract.engine)
         self._engine_name = found.version()
-        found.warm()
+        getattr(found, "warm", lambda: None)()
         return found
 
     def _text(self, row: dict[str, Any], record: Record) -> str:

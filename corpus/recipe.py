@@ -146,7 +146,7 @@ def _check_sources(recipe: Recipe, file: str) -> None:
     engine = recipe.extract.engine
     if "." not in engine and engine not in extraction.engines():
         raise RecipeError(f"{file}: extract.engine: {engine!r}{_suggest(engine, extraction.engines())}")
-    if recipe.extract.format != "text" and recipe.extract.format not in extraction.engine(engine).FORMATS:
+    if recipe.extract.format != "text" and recipe.extract.format not in extraction.formats(engine):
         raise RecipeError(f"{file}: extract.format: engine {engine!r} writes no {recipe.extract.format!r}")
 
 

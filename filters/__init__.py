@@ -4,6 +4,7 @@ A filter is a file: ``filters/quality.py`` defines ``Quality``. The directory li
 
 url         domain and URL-word lists (UT1 layout or plain)
 language    fastText language identification
+extraction  the extractor's own doubt
 quality     Gopher quality heuristics
 repetition  Gopher repetition heuristics, all thirteen ratios
 c4          C4 page rules

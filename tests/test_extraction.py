@@ -45,13 +45,13 @@ def outcome(name: str, html: str) -> tuple[str, str]:
     return "", text
 
 
-def test_both_engines_are_listed() -> None:
-    assert engines() == ["fast", "trafilatura"]
+def test_all_engines_are_listed() -> None:
+    assert engines() == ["blocks", "fast", "trafilatura"]
 
 
 def test_the_version_names_the_library(name: str) -> None:
     library, version = engine(name).version().split(" ")
-    assert library in ("trafilatura", "resiliparse")
+    assert library in ("blocks", "trafilatura", "resiliparse")
     assert version[0].isdigit()
 
 

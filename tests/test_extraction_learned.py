@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from benchmarks.markdown_cases import CASES
 from corpus.extraction import ExtractionError, Page, engine
 from corpus.extraction.learned import hydration, model
+from corpus.extraction.learned.arrays import HIDDEN, NO_WIDTH, Walked
 from corpus.extraction.learned.features import COLUMNS, features
 from corpus.extraction.learned.forest import Forest, probabilities
 from corpus.extraction.learned.machine import readable
@@ -16,7 +17,7 @@ from corpus.extraction.learned.measures import measure
 from corpus.extraction.learned.parse import well_formed
 from corpus.extraction.learned.select import best
 from corpus.extraction.learned.tame import MAX_DEPTH, tamed
-from corpus.extraction.learned.walk import HIDDEN, NO_WIDTH, Walked, walk
+from corpus.extraction.learned.walk import walk
 
 PIECES = ["<p>", "</p>", "<div class='nav a1'>", "</div>", "a b ", "<b>", "</b>", "<br>", "<ul><li>", "<table><td>", "x",
           "<pre> a\n b</pre>", "<script>if (a<b) {}</script>", "&nbsp;&lt;", "é日本", "<a href='#x'>", "</a>", "\u200b",
@@ -30,7 +31,9 @@ def walked(html: str) -> Walked:
 
 def texts(page: Walked) -> list[str]:
     data = page.text.tobytes()
-    return [data[a:b].translate(None, b"\1\2\3").decode() for a, b in zip(page.blocks.start, page.blocks.end, strict=True)]
+    return [
+        data[a:b].translate(None, b"\1\2\3").decode() for a, b in zip(page.blocks.start, page.blocks.end, strict=True)
+    ]
 
 
 @given(html=HTML)
@@ -53,7 +56,9 @@ def test_ranges_nest_and_blocks_follow_each_other(html: str) -> None:
 
 
 def test_blocks_end_at_block_tags_and_empty_lines() -> None:
-    page = walked("<p>One <b>bold</b> word<br>and a line<br><br>next<div>third&nbsp;&amp; last</div><script>no</script>")
+    page = walked(
+        "<p>One <b>bold</b> word<br>and a line<br><br>next<div>third&nbsp;&amp; last</div><script>no</script>"
+    )
     assert texts(page) == ["One bold word\nand a line", "next", "third & last"]
 
 
@@ -70,13 +75,19 @@ def test_links_strong_and_hidden_text_are_known() -> None:
 
 
 def test_what_is_never_shown_is_not_read() -> None:
-    page = walked("<title>T &amp; x</title><p>a</p><script>var a='<p>b'</script><style>p{}</style><svg><text>c</text></svg>")
+    page = walked(
+        "<title>T &amp; x</title><p>a</p><script>var a='<p>b'</script><style>p{}</style><svg><text>c</text></svg>"
+    )
     assert texts(page) == ["a"]
     assert page.title.tobytes() == b"T &amp; x"
 
 
 def test_a_broken_attribute_swallows_nothing() -> None:
-    assert texts(walked('<p>a</p><img alt="x" y" src="z"><p>b</p><noscript><iframe src=x /></noscript><p>c</p>')) == ["a", "b", "c"]
+    assert texts(walked('<p>a</p><img alt="x" y" src="z"><p>b</p><noscript><iframe src=x /></noscript><p>c</p>')) == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +151,9 @@ def test_machine_text_is_cut(text: str) -> None:
     assert readable(text) == ""
 
 
-@pytest.mark.parametrize("text", ["He said [sic] it [1].", "An array (of boats) it was.", "Undefined terms remain.", "a < b, {x}"])
+@pytest.mark.parametrize(
+    "text", ["He said [sic] it [1].", "An array (of boats) it was.", "Undefined terms remain.", "a < b, {x}"]
+)
 def test_human_text_is_not(text: str) -> None:
     assert readable(text) == text
     assert readable(f"[vc_row el=1]{text}[/vc_row]") == text

@@ -6,7 +6,8 @@ fast          resiliparse, the fastest
 learned/      what `blocks` is made of
 training/     how its model is made: python -m corpus.extraction train
 
-Every engine is a module with `FORMATS`, `version() -> str`, `warm()` and `extract(page) -> Extracted`. An engine raises
+Every engine is a module with `version() -> str` and `extract(page) -> Extracted`; `FORMATS`, if it can write more
+than plain text; and `warm()`, if there is something to load or compile before the first page. An engine raises
 `ExtractionError(reason, detail)` for a page it cannot use; the caller guards time and crashes.
 """
 
@@ -48,15 +49,17 @@ class ExtractionError(Exception):
 
 
 class Engine(Protocol):
-    FORMATS: tuple[str, ...]
-
     def version(self) -> str: ...
-    def warm(self) -> None: ...  # load and compile, so that the first page takes no longer than others
     def extract(self, page: Page) -> Extracted: ...
 
 
 def engines() -> list[str]:
     return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
+
+
+def formats(name: str) -> tuple[str, ...]:
+    found: tuple[str, ...] = getattr(engine(name), "FORMATS", ("text",))
+    return found
 
 
 def engine(name: str) -> Engine:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from corpus.extraction import Extracted, ExtractionError, Page
 from corpus.extraction.learned import hydration, model
+from corpus.extraction.learned.arrays import NO_WIDTH, Walked
 from corpus.extraction.learned.features import features
 from corpus.extraction.learned.forest import Forest, probabilities
 from corpus.extraction.learned.machine import readable
@@ -16,7 +17,7 @@ from corpus.extraction.learned.parse import well_formed
 from corpus.extraction.learned.release import version
 from corpus.extraction.learned.render import render, texts
 from corpus.extraction.learned.select import best
-from corpus.extraction.learned.walk import NO_WIDTH, Walked, walk
+from corpus.extraction.learned.walk import walk
 from corpus.metadata import scan
 
 __all__ = ["FORMATS", "extract", "main_text", "version", "warm"]
@@ -37,7 +38,9 @@ def extract(page: Page) -> Extracted:
     if not text:
         raise ExtractionError("no_text", "no main content found")
     meta = scan(page.html)
-    return Extracted(text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description, confidence)
+    return Extracted(
+        text, meta.title, meta.author, meta.date, meta.site, meta.language_hint, meta.description, confidence
+    )
 
 
 def main_text(html: str, forest: Forest, markdown: bool = False) -> tuple[str, float]:

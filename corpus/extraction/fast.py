@@ -11,16 +11,10 @@ from resiliparse.extract.html2text import extract_plain_text
 from corpus.extraction import Extracted, ExtractionError, Page
 from corpus.metadata import scan
 
-FORMATS = ("text",)
-
 
 @functools.cache
 def version() -> str:
     return f"resiliparse {importlib.metadata.version('resiliparse')}"
-
-
-def warm() -> None:
-    """Nothing to do."""
 
 
 def extract(page: Page) -> Extracted:

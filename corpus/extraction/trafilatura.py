@@ -27,12 +27,10 @@ def version() -> str:
 
 
 @functools.cache
-def _options(format: str) -> Extractor:
-    return Extractor(output_format="txt" if format == "text" else format, fast=True, recall=True, comments=False, tables=True)
-
-
-def warm() -> None:
-    """Nothing to do."""
+def _options(output: str) -> Extractor:
+    return Extractor(
+        output_format="txt" if output == "text" else output, fast=True, recall=True, comments=False, tables=True
+    )
 
 
 def extract(page: Page) -> Extracted:

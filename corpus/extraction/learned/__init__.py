@@ -4,7 +4,9 @@ parse      hostile or broken HTML to well-formed HTML (Lexbor), in bounded time
 names      tags by kind
 cues       words of class names and of short texts that tell content from boilerplate
 automaton  many words looked for in one pass
+arrays     what a page becomes
 walk       well-formed HTML to flat arrays of elements and blocks, in one compiled pass
+tags, attributes, characters   what that pass reads
 measures   what the bytes of each block say
 features   one row of numbers per block: its text, its containers, its neighbours, its page
 tame       tags that would make a parser slow

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.kernels.compiled import U64
-from filters.kernels.compiled import I32
+from filters.kernels.compiled import I32, U64
 
 BOUNDARY, FOREIGN, SYMBOLS = 0, 27, 28
 

@@ -99,7 +99,7 @@ archive|feed|stream
 secondary|complementary
 top_bar|topbar|bottom
 tool_tip|tooltip|dropdown
-""".strip().splitlines()  # noqa: SIM905
+""".strip().splitlines()
 
 TEXTS = """
 related|you_may_also|you_might|more_from|more_in_|more_on_|read_next|recommended|see_also|similar|mehr_zum|mehr_zu_|mehr_aus|auch_interessant|weitere_|ähnliche|lesen_sie|lire_aussi|le_même|articles_similaires|relacionad|interesar|leia_|leggi_anche|potrebbe|lees_ook|läs_|zobacz|dalsze|podobne|up_next|also_read|also_like|also_see|don_t_miss|editor_s_pick|what_to_read|read_also|keep_reading|next_article
@@ -137,4 +137,4 @@ price|_sale|_off_|discount|preis|_usd|_eur
 get_started|get_in|book_|request_|schedule|free_trial|demo|join_|contact_us|call_us|try_
 features|benefits|services|solutions|overview|description|details|specification|about_
 i_|my_|_me_|you_|your_|we_|our_
-""".strip().splitlines()  # noqa: SIM905
+""".strip().splitlines()

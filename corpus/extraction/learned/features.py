@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from corpus.extraction.learned import arrays as w
 from corpus.extraction.learned import cues, names
 from corpus.extraction.learned import measures as m
-from corpus.extraction.learned import walk as w
+from corpus.extraction.learned.arrays import Walked
 from corpus.extraction.learned.measures import F32, Measures
-from corpus.extraction.learned.walk import Walked
 from filters.kernels.compiled import compiled
 
 LEVELS = 6  # containers above a block that differ in the blocks they hold

@@ -1,4 +1,4 @@
-"""Decision trees over rows of numbers: flat arrays, so that a compiled loop needs neither the library that grew them nor objects."""
+"""Decision trees over rows of numbers: flat arrays, so that a compiled loop needs no objects and no library."""
 
 from typing import Any, NamedTuple
 

@@ -23,8 +23,8 @@ SPACE = re.compile(r"[ \t\r\f\v\xa0]+")
 LINES = re.compile(r"\s*\n\s*")
 # keys under which sites keep what a reader is meant to read
 BODIES = frozenset(
-    "articleBody text cooked body content reviewBody description recipeInstructions html bodyHtml body_html contentHtml "
-    "article_body transcript answer acceptedAnswer storyText".split()
+    "articleBody text cooked body content reviewBody description recipeInstructions html bodyHtml body_html "
+    "contentHtml article_body transcript answer acceptedAnswer storyText".split()
 )
 TYPES = frozenset("Product ProductGroup".split())
 

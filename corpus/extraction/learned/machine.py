@@ -17,8 +17,8 @@ DEBUG = re.compile(
     re.DOTALL,
 )
 SCRIPT = re.compile(
-    r"^(?:window\.|document\.|var [\w$]+ ?=|\(function|!function|function ?\w*\([\w, ]*\) ?\{|jQuery\(|\$\(|googletag\.|"
-    r"@media |@import |@font-face|\.[\w-]+ ?\{ ?[a-z-]+ ?:|#[\w-]+ ?\{ ?[a-z-]+ ?:|<!\[CDATA\[)"
+    r"^(?:window\.|document\.|var [\w$]+ ?=|\(function|!function|function ?\w*\([\w, ]*\) ?\{|jQuery\(|\$\(|"
+    r"googletag\.|@media |@import |@font-face|\.[\w-]+ ?\{ ?[a-z-]+ ?:|#[\w-]+ ?\{ ?[a-z-]+ ?:|<!\[CDATA\[)"
 )
 PLACEHOLDER = re.compile(r"lorem ipsum dolor sit amet", re.IGNORECASE)
 

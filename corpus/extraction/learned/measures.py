@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.extraction.learned import cues
+from corpus.extraction.learned.arrays import Walked
 from corpus.extraction.learned.automaton import automaton
-from corpus.extraction.learned.walk import Walked
 from filters.kernels.compiled import U64, compiled
 
 F32 = npt.NDArray[np.float32]
@@ -215,7 +215,7 @@ def _ends(text: Any, start: Any, end: Any, value: Any) -> None:
     first, last = text[start], text[end - 1]
     before = text[end - 2] if end - 2 >= start else 0
     third = text[end - 3] if end - 3 >= start else 0
-    if last == 0x9D and before == 0x80 or last == 34 or last == 39 or last == 41:  # a closing quote or bracket
+    if (last == 0x9D and before == 0x80) or last == 34 or last == 39 or last == 41:  # a closing quote or bracket
         back = end - 4 if last == 0x9D else end - 2
         last = text[back] if back >= start and (text[back] == 46 or text[back] == 33 or text[back] == 63) else last
     value[BEGINS_UPPER] = 65 <= first <= 90

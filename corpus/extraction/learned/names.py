@@ -4,8 +4,8 @@ VOID = "area base basefont bgsound br col embed frame hr img input keygen link m
 # Serialised as they are, without escapes: only their own end tag ends them.
 RAW = "script style xmp iframe noembed noframes plaintext".split()
 HIDDEN = (
-    "script style template svg iframe canvas audio video option optgroup textarea datalist head applet noembed noframes "
-    "xmp rp rt frameset progress meter"
+    "script style template svg iframe canvas audio video option optgroup textarea datalist head applet noembed "
+    "noframes xmp rp rt frameset progress meter"
 ).split()
 INLINE = (
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike "
@@ -13,11 +13,12 @@ INLINE = (
     "picture img source input slot annotation-xml msqrt mover munder msubsup mtable mtr mtd menclose mspace mpadded"
 ).split()
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-# Ancestors that get a bit each; the first 32 become features.
+# Ancestors that get a bit each; the first ones become features.
 KIN = (
     "article", "main", "section", "aside", "nav", "header", "footer", "form", "table", "ul", "ol", "li", "dl", "dd",
     "dt", "blockquote", "figure", "figcaption", "pre", "a", "button", "details", "summary", "dialog", "td", "th", "p",
-    "label", "fieldset", "center", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "caption", "address", "noscript", "div", "span",
+    "label", "fieldset", "center", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "caption", "address", "noscript", "div",
+    "span",
 )  # fmt: skip
 OTHER = "html body title code strong b em i tt kbd samp br thead tbody tfoot math".split()
 NAMES = tuple(dict.fromkeys([*KIN, *OTHER, *VOID, *RAW, *HIDDEN, *INLINE]))

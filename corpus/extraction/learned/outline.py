@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.extraction.learned import names
-from corpus.extraction.learned.walk import Walked
+from corpus.extraction.learned.arrays import Walked
 from filters.kernels.compiled import compiled
 
-_TAGS = np.array([names.TAG[n] for n in ("li", "ol", "ul", "td", "th", "tr", "table", "blockquote", "dd", "pre")], np.uint8)
+_TAGS = np.array([names.TAG[n] for n in ("li", "ol", "ul", "td", "th", "tr", "table", "blockquote", "pre")], np.uint8)
 _HEADING = np.array([0] + [names.HEADINGS.index(n) + 1 if n in names.HEADINGS else 0 for n in names.NAMES], np.uint8)
 
 
@@ -37,7 +37,7 @@ def places(walked: Walked, chosen: npt.NDArray[np.bool_]) -> list[Place]:
 
 @compiled
 def _places(tag: Any, parent: Any, of: Any, out: Any, tags: Any, heading: Any) -> None:
-    li, ol, ul, td, th, tr, table, quote, dd, pre = tags
+    li, ol, ul, td, th, tr, table, quote, pre = tags
     seen = np.zeros(len(tag), np.int32)  # list items of an element so far
     number = np.zeros(len(tag), np.int32)
     for a in range(1, len(tag)):
@@ -56,9 +56,9 @@ def _places(tag: Any, parent: Any, of: Any, out: Any, tags: Any, heading: Any) -
                 if row[1] == 0:
                     row[1] = a
                     row[3] = number[a] if tag[parent[a]] == ol else 0
-            elif t == ol or t == ul:
+            elif t in (ol, ul):
                 row[2] += 1
-            elif t == td or t == th:
+            elif t in (td, th):
                 row[4] = a if row[4] == 0 else row[4]
             elif t == tr:
                 row[5] = a if row[5] == 0 else row[5]

@@ -11,8 +11,8 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from corpus.extraction.learned.arrays import CODE, EMPHASIS, STRONG, Walked
 from corpus.extraction.learned.outline import Place, places
-from corpus.extraction.learned.walk import CODE, EMPHASIS, STRONG, Walked
 
 BREAKS = re.compile(r"[*\n]+")  # a heading is one line, and bold already
 _MARKS = bytes((CODE, STRONG, EMPHASIS))
@@ -109,10 +109,8 @@ def _items(group: list[Piece], markdown: bool) -> Iterator[str]:
     seen = set()
     for place, text in group:
         indent = "  " * max(0, place.depth - 1)
-        if place.item in seen:  # a further paragraph of the same item
-            mark = "  "
-        else:
-            mark = f"{place.number}. " if place.number else "- "
+        fresh = f"{place.number}. " if place.number else "- "
+        mark = "  " if place.item in seen else fresh  # a further paragraph of the same item
         seen.add(place.item)
         text = text.replace("\n", f"\n{indent}  ") if markdown else text
         yield _quoted(f"{indent}{mark}{text}", place.quotes if markdown else 0)

@@ -3,7 +3,8 @@
 gold      pages with what is known of their text
 folds     which sites are held out together
 align     gold text to labels of blocks
-augment   short pages, and rails of other pages
+augment   short copies of articles
+layouts   pages drawn around articles, with rails of teasers
 examples  rows to learn from, of gold, changed and silver pages
 fit       trees grown, and turned into arrays
 scores    word-F1, and snippets found

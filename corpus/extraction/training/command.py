@@ -8,6 +8,8 @@ import typer
 
 from corpus.extraction.blocks import main_text
 from corpus.extraction.learned import model
+from corpus.extraction.learned.features import COLUMNS
+from corpus.extraction.learned.release import FILE
 from corpus.extraction.training import crossed
 from corpus.extraction.training.fit import NUM_TREES
 from corpus.extraction.training.folds import NUM_FOLDS, fold
@@ -18,17 +20,17 @@ Folder = Annotated[Path, typer.Argument(help="Folder with web.warc.gz and web_go
 Out = Annotated[Path, typer.Option(help="Where the model goes; its card goes beside it.")]
 Trees = Annotated[Path | None, typer.Option(help="Keep the forests of the folds here, for the benchmark.")]
 Score = Annotated[bool, typer.Option(help="Cross-validate, and write the card.")]
-CARD = """`{name}` is the model of the extraction engine `blocks`: {trees} decision trees over {columns} numbers per block
+CARD = """`{name}` is the model of the extraction engine `blocks`: {trees} decision trees over {columns} numbers a block
 ({size:,} bytes, sha256 {digest}).
 
 - Made by: python -m corpus.extraction train (LightGBM {lightgbm}); the same pages make the same bytes.
 - Trained on: {counts}.
-- Scores: word-F1 {f1:.3f} ({low:.3f} to {high:.3f}) on {pages} gold pages, each scored by a model that saw no page of its
-  site (5 folds by domain). Kinds of page: {kinds}.
+- Scores: word-F1 {f1:.3f} ({low:.3f} to {high:.3f}) on {pages} gold pages, each scored by a model that saw no page of
+  its site (5 folds by domain). By kind of page: {kinds}.
 - Data: WCXB (Web Content Extraction Benchmark), development set: Murrough Foley, CC-BY-4.0
-  (https://creativecommons.org/licenses/by/4.0/). Changes: gold texts were aligned to blocks of the pages; the model holds
-  statistics of them, no text. Besides, pages of the evaluation sets of trafilatura and webstruct, labelled by the
-  agreement of trafilatura and resiliparse and by trafilatura's snippets; no text of them is in the model either.
+  (https://creativecommons.org/licenses/by/4.0/). Changes: gold texts were aligned to blocks of the pages; the model
+  holds statistics of them, no text. Besides, pages of the evaluation sets of trafilatura and webstruct, labelled by
+  the agreement of trafilatura and resiliparse and by trafilatura's snippets; no text of them is in the model either.
 - Limits: chiefly English pages, of 2019 to 2026. What is not shown without scripts is not seen.
 """
 
@@ -39,7 +41,7 @@ def extraction() -> None:
 
 
 @app.command()
-def train(folder: Folder, out: Out = model.FILE, trees: Trees = None, score: Score = True) -> None:
+def train(folder: Folder, out: Out = FILE, trees: Trees = None, score: Score = True) -> None:
     """Make the model anew from pages with gold texts. Takes about ten minutes; needs lightgbm.
 
     Example: python -m corpus.extraction train ../shared/data/web --out /tmp/blocks.npz
@@ -77,7 +79,7 @@ def _card(out: Path, found: list[tuple[str, float]], counts: dict[str, int]) -> 
     return CARD.format(
         name=out.name,
         trees=NUM_TREES,
-        columns=len(model.COLUMNS),
+        columns=len(COLUMNS),
         size=len(data),
         digest=hashlib.sha256(data).hexdigest(),
         lightgbm=lightgbm.__version__,

@@ -28,7 +28,7 @@ def all_examples(folder: Path, say: Say) -> list[Example]:
             gold.append(labelled)
         elif labelled is not None:
             silver.append(make.example("silver", labelled))
-    found = [make.example("gold", page) for page in gold] + make.copies(gold) + silver
+    found = [make.example("gold", page) for page in gold] + make.copies(gold) + make.drawn(gold) + silver
     for kind in make.WEIGHT:
         of_kind = [example for example in found if example.kind == kind]
         say(f"{kind:8} {len(of_kind):5} pages {sum(len(example.rows) for example in of_kind):8} blocks")

@@ -2,7 +2,7 @@
 
 gold      blocks aligned to the page's gold text
 short     a copy of an article of which only the beginning is left, all else intact
-rail      such a copy with containers of other pages put in behind it
+layout    pages drawn around the paragraphs of an article, with rails of teasers of others
 silver    pages without gold text, where two engines agree on a block, or a snippet says
 """
 
@@ -10,16 +10,18 @@ import dataclasses
 import re
 import zlib
 from collections.abc import Sequence
+from html import unescape
 
 import numpy as np
 import numpy.typing as npt
 
 from corpus.extraction import ExtractionError, Page, engine
+from corpus.extraction.learned.arrays import Walked
 from corpus.extraction.learned.features import features
 from corpus.extraction.learned.measures import WORDS, measure
 from corpus.extraction.learned.parse import well_formed
-from corpus.extraction.learned.walk import Walked, walk
-from corpus.extraction.training import augment
+from corpus.extraction.learned.walk import walk
+from corpus.extraction.training import augment, layouts
 from corpus.extraction.training.align import labels, words
 from corpus.extraction.training.folds import fold
 from corpus.extraction.training.gold import GoldPage
@@ -27,11 +29,10 @@ from corpus.extraction.training.gold import GoldPage
 F32 = npt.NDArray[np.float32]
 MAX_BLOCKS = 150  # of a page, drawn by chance: more slow the training down and add nothing
 SHORTENED = ("article",)  # kinds whose copies are cut: half a listing is not a short listing
-WEIGHT = {"gold": 1.0, "short": 0.15, "rail": 0.08, "silver": 0.25}
+WEIGHT = {"gold": 1.0, "short": 0.06, "layout": 0.22, "silver": 0.25}
 RARE_KIND = 1.3  # of gold pages other than articles, which copies and silver pages never are
 MIN_AGREEMENT = 0.7  # F1 of the two engines with each other; a page that they see differently teaches nothing
 MIN_SNIPPETS = 3  # unless that many snippets say where the text is
-MAX_RAILS = 3
 SPACE = re.compile(r"\s+")
 MARKS = b"\1\2\3"
 
@@ -128,35 +129,34 @@ def example(kind: str, labelled: Labelled) -> Example:
 
 
 def copies(labelled: Sequence[Labelled]) -> list[Example]:
-    """Short copies of articles, with and without rails; rails come from pages of the same fold."""
-    pool = [[(page, int(root)) for page in labelled if page.fold == k for root in augment.rails(page.walked, page.label)]
-            for k in range(max((page.fold for page in labelled), default=-1) + 1)]  # fmt: skip
+    """Short copies of articles, what surrounds them intact."""
     made = []
     for page in labelled:
-        rng = _draw(page.page, 1)
-        keep = augment.shortened(page.walked, page.label, rng)
-        if page.page.kind not in SHORTENED or keep.all():
-            continue
-        short = dataclasses.replace(
-            page, walked=augment.subset(page.walked, keep), label=page.label[keep], trust=page.trust[keep]
-        )
-        if rng.random() < 0.5:
-            made.append(example("short", short))
-        made.append(example("rail", _with_rails(short, pool[page.fold], rng)))
+        keep = augment.shortened(page.walked, page.label, _draw(page.page, 1))
+        if page.page.kind in SHORTENED and not keep.all():
+            walked = augment.subset(page.walked, keep)
+            made.append(example("short", Labelled(page.page, walked, page.label[keep], page.trust[keep])))
     return made
 
 
-def _with_rails(page: Labelled, pool: Sequence[tuple[Labelled, int]], rng: np.random.Generator) -> Labelled:
-    for _ in range(int(rng.integers(1, MAX_RAILS + 1)) if pool else 0):
-        after = augment.place_for_rail(page.walked, page.label, rng)
-        other, root = pool[int(rng.integers(len(pool)))]
-        if after < 0:
-            break
-        walked, is_new = augment.injected(page.walked, after, other.walked, root)
-        label = np.zeros(len(is_new), np.float32)
-        label[~is_new] = page.label
-        page = dataclasses.replace(page, walked=walked, label=label, trust=np.ones(len(label), np.float32))
-    return page
+def drawn(labelled: Sequence[Labelled]) -> list[Example]:
+    """Pages drawn around articles; teasers come from articles of the same fold."""
+    told = [(page, story) for page in labelled if page.page.kind in SHORTENED and (story := _story(page))]
+    made = []
+    for page, story in told:
+        rng = _draw(page.page, 2)
+        others = [other for held, other in told if held.fold == page.fold and held is not page]
+        if others:
+            html, body = layouts.page(story, others, rng)
+            new = gold(dataclasses.replace(page.page, html=html, text="\n".join(body)))
+            if new is not None:
+                made.append(example("layout", new))
+    return made
+
+
+def _story(page: Labelled) -> layouts.Story | None:
+    title = SPACE.sub(" ", page.walked.title.tobytes().decode("utf-8", "replace")).strip()[:150]
+    return layouts.story(unescape(title), page.page.text or "")
 
 
 def _draw(page: GoldPage, purpose: int) -> np.random.Generator:

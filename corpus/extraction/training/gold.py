@@ -36,7 +36,7 @@ def pages(folder: Path) -> Iterator[GoldPage]:
             row = rows.get(record.headers["WARC-Record-ID"])
             if row is None:
                 continue
-            said = record.http_headers.get("Content-Type", "") if record.http_headers else ""
+            said = (record.http_headers.get("Content-Type") or "") if record.http_headers else ""
             charset = said.partition("charset=")[2] or None
             try:
                 html, _ = decode(record.reader.read(), charset)
