@@ -114,12 +114,15 @@ def test_scripts_change_nothing(html: str) -> None:
 
 def test_forest_walks_its_trees() -> None:
     forest = Forest(
-        root=np.array([0, 2], np.int32), column=np.array([0, 1, 1], np.int16), threshold=np.array([1, 5, 0], np.float32),
-        left=np.array([~0, ~1, ~0], np.int16), right=np.array([1, ~2, ~1], np.int16),
-        first_leaf=np.array([0, 3], np.int32), leaf=np.array([-1, 2, 4, 10, 20], np.float32),
-    )  # fmt: skip
-    rows = np.array([[1, 0], [2, 5], [2, 6]], np.float32)
-    assert probabilities(forest, rows) == pytest.approx(1 / (1 + np.exp([-9.0, -22.0, -24.0])))
+        root=np.array([0, 5], np.int32),
+        depth=np.array([2, 1], np.int16),
+        column=np.array([0, 0, 1, 0, 0, 1, 0, 0], np.int16),
+        threshold=np.array([1, 0, 5, 0, 0, 0, 0, 0], np.float32),
+        child=np.array([[1, 2], [1, 1], [3, 4], [3, 3], [4, 4], [1, 2], [1, 1], [2, 2]], np.int16),
+        value=np.array([0, -1, 0, 2, 4, 0, 10, 20], np.float32),
+    )
+    rows = np.array([[1, 0], [2, 5], [2, 6]] * 5, np.float32)
+    assert probabilities(forest, rows) == pytest.approx(1 / (1 + np.exp([-9.0, -22.0, -24.0] * 5)))
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 50)), min_size=1, max_size=8))

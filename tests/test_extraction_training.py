@@ -136,7 +136,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         payload = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html.encode()
         head = (f"WARC/1.1\r\nWARC-Type: response\r\nWARC-Record-ID: {record['record_id']}\r\n"
                 "WARC-Date: 2024-01-01T00:00:00Z\r\n"
-                f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(payload)}\r\n\r\n")  # fmt: skip
+                "Content-Type: application/http; msgtype=response\r\n"
+                f"Content-Length: {len(payload)}\r\n\r\n")  # fmt: skip
         archive.write(gzip.compress(head.encode() + payload + b"\r\n\r\n"))
     (place / "web.warc.gz").write_bytes(archive.getvalue())
     (place / "web_gold.jsonl.zst").write_bytes(zstandard.compress("\n".join(rows).encode()))

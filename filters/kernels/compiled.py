@@ -24,3 +24,9 @@ def compiled(function: Kernel) -> Kernel:
     """A loop over numpy arrays, compiled at its first call."""
     dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
     return cast(Kernel, dispatcher)
+
+
+def inlined(function: Kernel) -> Kernel:
+    """A part of a loop, put where it is called: a call hands over every array of a named tuple, one by one."""
+    dispatcher: Any = numba.njit(cache=True, nogil=True, forceinline=True)(function)
+    return cast(Kernel, dispatcher)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from filters.kernels.compiled import I32, U8, U32, U64
+from filters.kernels.compiled import I32, U8, U64
 
 # Marks in the text around inline markup, for Markdown; control characters of the page itself become spaces.
 CODE, STRONG, EMPHASIS = 1, 2, 3
@@ -15,6 +15,10 @@ MAX_BLOCKS = 50_000  # what comes after is left out: 80 MB of features
 N_ELEMENTS, N_BLOCKS, N_TEXT, TOP, HIDING, OPEN, WRITTEN, SPACE, BREAKS, LINK, LINKS, LINK_BYTES = range(12)
 IN_PRE, IN_STRONG, STRONG_BYTES, IMAGES, INPUTS, TITLE_START, TITLE_END = range(12, 19)
 NUM_COUNTERS = 19
+# columns of the arrays that compiled code fills: of elements, of their bits, of blocks
+TAG, PARENT, LOOK, FLAGS, FIRST, LAST, IMAGES_BEFORE, IMAGES_AFTER, E_COLUMNS = range(9)
+KIN, F_COLUMNS = 4, 5  # 0 and 1 are an element's own words, 2 and 3 those of it and its ancestors
+START, END, ELEMENT, LINKED, NUM_LINKS, BOLD, PREFORMATTED, B_COLUMNS = range(8)
 
 
 class Elements(NamedTuple):
@@ -22,7 +26,7 @@ class Elements(NamedTuple):
 
     tag: U8
     parent: I32
-    look: U32  # hash of tag and class: siblings that look alike are a list
+    look: I32  # hash of tag and class: siblings that look alike are a list
     cue: U64  # [element, 2]: words of its own class, id and role
     cues: U64  # [element, 2]: those of it and its ancestors below <body>
     kin: U64  # tags of it and its ancestors

@@ -6,36 +6,44 @@ import numpy as np
 
 from corpus.extraction.learned import names
 from corpus.extraction.learned.arrays import (
+    BOLD,
     BREAKS,
     CODE,
+    ELEMENT,
     EMPHASIS,
+    END,
     HIDING,
     IN_PRE,
     IN_STRONG,
     LINK,
     LINK_BYTES,
+    LINKED,
     LINKS,
     MAX_DEPTH,
     N_BLOCKS,
     N_TEXT,
+    NUM_LINKS,
     OPEN,
+    PREFORMATTED,
     SPACE,
+    START,
     STRONG,
     STRONG_BYTES,
+    TAG,
     TITLE_END,
     TITLE_START,
     TOP,
     WRITTEN,
 )  # fmt: skip
-from filters.kernels.compiled import compiled
+from filters.kernels.compiled import inlined
 
 _SPACE, _NEWLINE, _LT, _GT, _AMP, _QUOTE, _SEMICOLON = 32, 10, 60, 62, 38, 34, 59
 _T_HEAD, _T_TITLE = names.TAG["head"], names.TAG["title"]
 _INLINE, _IS_STRONG, _IS_CODE = names.IS_INLINE, names.IS_STRONG, names.IS_CODE
 
 
-@compiled
-def characters(d: Any, i: Any, stack: Any, e: Any, b: Any, text: Any, c: Any, t: Any) -> Any:
+@inlined
+def characters(d: Any, i: Any, stack: Any, e: Any, b: Any, text: Any, c: Any, kinds: Any) -> Any:
     """Text up to the next tag."""
     n = len(d)
     if c[HIDING] >= 0:
@@ -44,7 +52,7 @@ def characters(d: Any, i: Any, stack: Any, e: Any, b: Any, text: Any, c: Any, t:
     while i < n and d[i] != _LT:
         byte = d[i]
         if _is_plain(byte):
-            _begin(stack, e, b, text, c, t)
+            _begin(stack, e, b, text, c, kinds)
             i = _copy(d, i, pre, text, c)
             continue
         width = 1
@@ -56,18 +64,18 @@ def characters(d: Any, i: Any, stack: Any, e: Any, b: Any, text: Any, c: Any, t:
         if byte == 0 or byte == 0x7F:
             continue
         if byte > _SPACE:
-            _begin(stack, e, b, text, c, t)
+            _begin(stack, e, b, text, c, kinds)
             _put(byte, pre, text, c)
         elif not pre:
             c[SPACE] = 1
         elif c[OPEN] >= 0 or byte != _NEWLINE:
-            _begin(stack, e, b, text, c, t)
+            _begin(stack, e, b, text, c, kinds)
             text[c[N_TEXT]] = byte if byte == _NEWLINE or byte == 9 else _SPACE
             c[N_TEXT] += 1
     return i
 
 
-@compiled
+@inlined
 def _is_plain(byte: Any) -> Any:
     """Whether a byte stands for itself: no space, tag or escape, nor the beginning of what may be a kind of space."""
     if byte < 0x7F:
@@ -75,23 +83,29 @@ def _is_plain(byte: Any) -> Any:
     return byte > 0x7F and byte != 0xC2 and byte != 0xE2 and byte != 0xE3 and byte != 0xEF
 
 
-@compiled
+@inlined
 def _copy(d: Any, i: Any, pre: Any, text: Any, c: Any) -> Any:
     """A run of plain bytes."""
     if c[WRITTEN] > 0 and not pre:
         _gap(text, c)
     c[SPACE] = c[BREAKS] = 0
-    start, at = i, c[N_TEXT]
-    while i < len(d) and _is_plain(d[i]):
+    start, at, n = i, c[N_TEXT], len(d)
+    spaces = 0
+    while i < n:
+        if not _is_plain(d[i]):
+            # a single space between words, by far the commonest case, needs no detour
+            if d[i] != _SPACE or i + 1 >= n or not _is_plain(d[i + 1]):
+                break
+            spaces += 1
         text[at] = d[i]
         at += 1
         i += 1
     c[N_TEXT] = at
-    _count(i - start, c)
+    _count(i - start - spaces, c)
     return i
 
 
-@compiled
+@inlined
 def _put(byte: Any, pre: Any, text: Any, c: Any) -> None:
     if c[WRITTEN] > 0 and not pre:
         _gap(text, c)
@@ -101,7 +115,7 @@ def _put(byte: Any, pre: Any, text: Any, c: Any) -> None:
     _count(1, c)
 
 
-@compiled
+@inlined
 def _count(num: Any, c: Any) -> None:
     c[WRITTEN] += num
     if c[LINK] > 0:
@@ -110,19 +124,19 @@ def _count(num: Any, c: Any) -> None:
         c[STRONG_BYTES] += num
 
 
-@compiled
-def _begin(stack: Any, e: Any, b: Any, text: Any, c: Any, t: Any) -> None:
+@inlined
+def _begin(stack: Any, e: Any, b: Any, text: Any, c: Any, kinds: Any) -> None:
     if c[OPEN] < 0:
         c[OPEN] = c[N_TEXT]
         c[WRITTEN] = c[SPACE] = c[BREAKS] = 0
     if c[WRITTEN] == 0:
         k = min(c[TOP], MAX_DEPTH)
-        while k > 0 and t.kinds[e.tag[stack[k]]] & _INLINE:
+        while k > 0 and kinds[e[stack[k], TAG]] & _INLINE:
             k -= 1
-        b.element[c[N_BLOCKS]] = stack[k]
+        b[c[N_BLOCKS], ELEMENT] = stack[k]
 
 
-@compiled
+@inlined
 def _escape(d: Any, i: Any) -> Any:
     """(character, bytes read): a serialiser escapes these five only."""
     left = len(d) - i
@@ -139,7 +153,7 @@ def _escape(d: Any, i: Any) -> Any:
     return np.uint8(_AMP), 1
 
 
-@compiled
+@inlined
 def _blank(d: Any, i: Any) -> Any:
     """(character, bytes read): no-break spaces are spaces; 0 for what has no width and means nothing."""
     left = len(d) - i
@@ -161,12 +175,12 @@ def _blank(d: Any, i: Any) -> Any:
     return byte, 1
 
 
-@compiled
+@inlined
 def _hidden_characters(d: Any, i: Any, stack: Any, e: Any, text: Any, c: Any) -> Any:
     """Nothing of it is kept but the page's title."""
     n = len(d)
     top = min(c[TOP], MAX_DEPTH)
-    title = c[TITLE_END] < 0 and stack[top] == -1 - _T_TITLE and e.tag[stack[c[HIDING]]] == _T_HEAD and c[OPEN] < 0
+    title = c[TITLE_END] < 0 and stack[top] == -1 - _T_TITLE and e[stack[c[HIDING]], TAG] == _T_HEAD and c[OPEN] < 0
     if title:
         c[TITLE_START] = c[N_TEXT]
     while i < n and d[i] != _LT:
@@ -179,7 +193,7 @@ def _hidden_characters(d: Any, i: Any, stack: Any, e: Any, text: Any, c: Any) ->
     return i
 
 
-@compiled
+@inlined
 def mark(kind: Any, opening: Any, text: Any, c: Any) -> None:
     if c[IN_PRE] > 0:
         return
@@ -194,7 +208,7 @@ def mark(kind: Any, opening: Any, text: Any, c: Any) -> None:
     c[N_TEXT] += 1
 
 
-@compiled
+@inlined
 def _gap(text: Any, c: Any) -> None:
     """The white space that is due before the next character."""
     if c[BREAKS] > 0 or c[SPACE] > 0:
@@ -203,8 +217,8 @@ def _gap(text: Any, c: Any) -> None:
     c[BREAKS] = c[SPACE] = 0
 
 
-@compiled
-def line_break(b: Any, text: Any, c: Any) -> None:
+@inlined
+def line_break(b: Any, g: Any, text: Any, c: Any) -> None:
     if c[OPEN] < 0:
         return
     if c[IN_PRE] > 0:
@@ -213,27 +227,28 @@ def line_break(b: Any, text: Any, c: Any) -> None:
     else:
         c[BREAKS] += 1
         if c[BREAKS] > 1:  # an empty line ends a paragraph
-            flush(b, text, c)
+            flush(b, g, text, c)
 
 
-@compiled
-def flush(b: Any, text: Any, c: Any) -> None:
+@inlined
+def flush(b: Any, g: Any, text: Any, c: Any) -> None:
     """End the block in hand; one of marks or white space only is none."""
     if c[OPEN] < 0:
         return
     k = c[N_BLOCKS]
-    if c[WRITTEN] == 0 or k + 2 >= len(b.start):
+    if c[WRITTEN] == 0 or k + 2 >= len(b):
         c[N_TEXT] = c[OPEN]
     else:
         end = c[N_TEXT]
         if c[IN_PRE] > 0:
             while end > c[OPEN] and (text[end - 1] == _SPACE or text[end - 1] == _NEWLINE):
                 end -= 1
-        b.start[k], b.end[k] = c[OPEN], end
-        b.link[k], b.links[k], b.strong[k], b.pre[k] = c[LINK_BYTES], c[LINKS], c[STRONG_BYTES], c[IN_PRE] > 0
+        b[k, START], b[k, END] = c[OPEN], end
+        b[k, LINKED], b[k, NUM_LINKS], b[k, BOLD] = c[LINK_BYTES], c[LINKS], c[STRONG_BYTES]
+        b[k, PREFORMATTED] = c[IN_PRE] > 0
         c[N_TEXT] = end
         c[N_BLOCKS] = k + 1
         c[LINKS] = min(c[LINK], 1)
-        b.cue[k + 1, 0] = b.cue[k + 1, 1] = 0
+        g[k + 1, 0] = g[k + 1, 1] = 0
     c[OPEN] = -1
     c[LINK_BYTES] = c[STRONG_BYTES] = c[WRITTEN] = c[SPACE] = c[BREAKS] = 0

@@ -9,38 +9,44 @@ from corpus.extraction.learned.measures import F32
 from filters.kernels.compiled import compiled
 
 I16 = npt.NDArray[np.int16]
+_AT_ONCE = 8
 
 
 class Forest(NamedTuple):
-    """Nodes of all trees in a row; a child below 0 is the leaf ~child. The sum of leaves is a log odds."""
+    """Nodes of all trees in a row. The sum of a row's leaves is a log odds.
+
+    A leaf is its own child, so that every row takes as many steps as its tree is deep: no branch to predict, and
+    several rows can be under way at once.
+    """
 
     root: npt.NDArray[np.int32]  # the first node of each tree
+    depth: I16  # of each tree
     column: I16
-    threshold: F32  # at most: left
-    left: I16  # counted from the root of its tree
-    right: I16
-    first_leaf: npt.NDArray[np.int32]  # of each tree
-    leaf: F32
+    threshold: F32  # at most: the first child
+    child: I16  # [node, 2], counted from the root of its tree
+    value: F32  # of leaves
 
 
 def probabilities(forest: Forest, rows: F32) -> F32:
     """Of each row, between 0 and 1."""
     odds = np.zeros(len(rows), np.float32)
-    _sum(forest, rows, odds)
+    _sum(*forest, rows, odds)
     return (1 / (1 + np.exp(-odds, dtype=np.float32))).astype(np.float32)
 
 
 @compiled
-def _sum(forest: Any, rows: Any, odds: Any) -> None:
+def _sum(root: Any, depth: Any, column: Any, threshold: Any, child: Any, value: Any, rows: Any, odds: Any) -> None:
     # tree by tree: one tree's nodes stay in the innermost cache while all rows of a page pass
-    for t in range(len(forest.root)):
-        root, leaves = forest.root[t], forest.first_leaf[t]
-        for k in range(len(rows)):
-            node = np.int64(0)
-            while node >= 0:
-                at = root + node
-                if rows[k, forest.column[at]] <= forest.threshold[at]:
-                    node = np.int64(forest.left[at])
-                else:
-                    node = np.int64(forest.right[at])
-            odds[k] += forest.leaf[leaves + ~node]
+    node = np.zeros(_AT_ONCE, np.int64)
+    for t in range(len(root)):
+        first = root[t]
+        for start in range(0, len(rows), _AT_ONCE):
+            num = min(_AT_ONCE, len(rows) - start)
+            node[:] = first
+            for _ in range(depth[t]):
+                for k in range(num):
+                    at = node[k]
+                    right = np.int64(rows[start + k, column[at]] > threshold[at])
+                    node[k] = first + child[at, right]
+            for k in range(num):
+                odds[start + k] += value[node[k]]

@@ -20,7 +20,7 @@ SCRIPT = re.compile(
     r"^(?:window\.|document\.|var [\w$]+ ?=|\(function|!function|function ?\w*\([\w, ]*\) ?\{|jQuery\(|\$\(|"
     r"googletag\.|@media |@import |@font-face|\.[\w-]+ ?\{ ?[a-z-]+ ?:|#[\w-]+ ?\{ ?[a-z-]+ ?:|<!\[CDATA\[)"
 )
-PLACEHOLDER = re.compile(r"lorem ipsum dolor sit amet", re.IGNORECASE)
+PLACEHOLDER = "orem ipsum dolor sit amet"
 
 
 def readable(text: str) -> str:
@@ -29,6 +29,6 @@ def readable(text: str) -> str:
         text = SHORTCODE.sub("", text)
     if "{{" in text or "{%" in text or "<%" in text or "<?php" in text:
         text = TEMPLATE.sub("", text)
-    if not text.strip() or DEBUG.match(text) or SCRIPT.match(text) or PLACEHOLDER.search(text):
+    if not text.strip() or DEBUG.match(text) or SCRIPT.match(text) or PLACEHOLDER in text:
         return ""
     return text.strip()

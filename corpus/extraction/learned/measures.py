@@ -8,7 +8,7 @@ import numpy.typing as npt
 from corpus.extraction.learned import cues
 from corpus.extraction.learned.arrays import Walked
 from corpus.extraction.learned.automaton import automaton
-from filters.kernels.compiled import U64, compiled
+from filters.kernels.compiled import U64, compiled, inlined
 
 F32 = npt.NDArray[np.float32]
 
@@ -71,7 +71,7 @@ def _title(title: Any, slots: Any) -> Any:
     return count
 
 
-@compiled
+@inlined
 def _word(text: Any, i: Any, end: Any) -> Any:
     """(position after it, hash, bytes) of the next word; no bytes at the end of the text."""
     while i < end and not _is_letter(text, i, end):
@@ -87,7 +87,7 @@ def _word(text: Any, i: Any, end: Any) -> Any:
     return i, (value ^ (value >> np.uint64(29))) | np.uint64(1), i - start
 
 
-@compiled
+@inlined
 def _is_letter(text: Any, i: Any, end: Any) -> Any:
     """Letters, digits, and what is not ASCII except general punctuation, East Asian stops and Latin-1's signs."""
     byte = text[i]
@@ -96,7 +96,7 @@ def _is_letter(text: Any, i: Any, end: Any) -> Any:
     return _is_foreign_letter(text, i, end)
 
 
-@compiled
+@inlined
 def _is_foreign_letter(text: Any, i: Any, end: Any) -> Any:
     byte = text[i]
     if byte >= 0xC0:
@@ -107,7 +107,7 @@ def _is_foreign_letter(text: Any, i: Any, end: Any) -> Any:
     return back >= 0 and text[back] > 0xC2 and _is_first(text, back, end)
 
 
-@compiled
+@inlined
 def _is_first(text: Any, i: Any, end: Any) -> Any:
     """Whether the character that begins here is a letter, as far as its first two bytes tell."""
     byte, after = text[i], text[i + 1] if i + 1 < end else 0
@@ -115,7 +115,7 @@ def _is_first(text: Any, i: Any, end: Any) -> Any:
     return not punctuation and not (byte == 0xEF and after == 0xBC)
 
 
-@compiled
+@inlined
 def _word_pass(text: Any, start: Any, end: Any, value: Any, slots: Any, num_title: Any) -> Any:
     whole = np.uint64(1469598103934665603)
     count = 0
@@ -143,7 +143,7 @@ def _word_pass(text: Any, start: Any, end: Any, value: Any, slots: Any, num_titl
     return whole
 
 
-@compiled
+@inlined
 def _block(text: Any, start: Any, end: Any, value: Any) -> None:
     length = capitals = digits = commas = stops = marks = lines = foreign = money = bars = quotes = slashes = at = 0
     for i in range(start, end):
@@ -204,7 +204,7 @@ def _block(text: Any, start: Any, end: Any, value: Any) -> None:
     _ends(text, start, end, value)
 
 
-@compiled
+@inlined
 def _ends(text: Any, start: Any, end: Any, value: Any) -> None:
     while start < end and text[start] < 4:
         start += 1
@@ -226,7 +226,7 @@ def _ends(text: Any, start: Any, end: Any, value: Any) -> None:
     value[ENDS_STOP] = last == 46 or last == 33 or last == 63 or cjk or danda
 
 
-@compiled
+@inlined
 def _listed(text: Any, start: Any, end: Any, words: Any) -> Any:
     state = words.step[0, 0]
     found = np.uint64(0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from corpus.extraction.learned import cues, names
 from corpus.extraction.learned.automaton import Automaton, automaton
-from filters.kernels.compiled import I32, U8, U32, U64, compiled
+from filters.kernels.compiled import I32, I64, U64, inlined
 
 _LT, _GT, _SLASH, _SPACE = 60, 62, 47, 32
 _T_PLAINTEXT = names.TAG["plaintext"]
@@ -16,9 +16,8 @@ _T_PLAINTEXT = names.TAG["plaintext"]
 class Tables(NamedTuple):
     """Of tag names, what each tag is, and the automaton of class names."""
 
-    hashes: U32
-    tags: U8
-    kinds: U8
+    slots: I64  # [slot, 2]: hash of a name, number of its tag
+    kinds: I64
     kin: U64
     step: I32
     found: U64
@@ -37,18 +36,18 @@ def _hash(name: bytes) -> int:
 @functools.cache
 def tables() -> Tables:
     """Built once per process."""
-    hashes, tags = np.zeros(_SLOTS, np.uint32), np.zeros(_SLOTS, np.uint8)
+    slots = np.zeros((_SLOTS, 2), np.int64)
     for name, number in names.TAG.items():
         slot = _hash(name.encode()) % _SLOTS
-        while hashes[slot]:
+        while slots[slot, 0]:
             slot = (slot + 1) % _SLOTS
-        hashes[slot], tags[slot] = _hash(name.encode()), number
+        slots[slot] = _hash(name.encode()), number
     words: Automaton = automaton(cues.CLASSES)
-    kinds = np.array(names.kinds(), np.uint8)
-    return Tables(hashes, tags, kinds, np.array(names.kin_bits(), np.uint64), words.step, words.found)
+    kinds = np.array(names.kinds(), np.int64)
+    return Tables(slots, kinds, np.array(names.kin_bits(), np.uint64), words.step, words.found)
 
 
-@compiled
+@inlined
 def declaration(d: Any, i: Any) -> Any:
     n = len(d)
     if i + 3 < n and d[i + 2] == 45 and d[i + 3] == 45:  # <!--
@@ -61,8 +60,8 @@ def declaration(d: Any, i: Any) -> Any:
     return i + 1
 
 
-@compiled
-def tag_name(d: Any, i: Any, t: Any) -> Any:
+@inlined
+def tag_name(d: Any, i: Any, slots: Any) -> Any:
     """(position after a tag's name, number of the tag)"""
     n = len(d)
     value = np.uint32(2166136261)
@@ -71,22 +70,22 @@ def tag_name(d: Any, i: Any, t: Any) -> Any:
         value = np.uint32((value ^ np.uint32(byte)) * np.uint32(16777619))
         i += 1
     slot = value & np.uint32(_SLOTS - 1)
-    while t.hashes[slot] != 0:
-        if t.hashes[slot] == value:
-            return i, np.int64(t.tags[slot])
+    while slots[slot, 0] != 0:
+        if slots[slot, 0] == value:
+            return i, slots[slot, 1]
         slot = (slot + np.uint32(1)) & np.uint32(_SLOTS - 1)
     return i, np.int64(0)
 
 
-@compiled
-def skip_raw(d: Any, i: Any, tag: Any, t: Any) -> Any:
+@inlined
+def skip_raw(d: Any, i: Any, tag: Any, slots: Any) -> Any:
     """The position of the end tag of a script or the like."""
     n = len(d)
     if tag == _T_PLAINTEXT:
         return n
     while i < n:
         if d[i] == _LT and i + 1 < n and d[i + 1] == _SLASH:
-            _, other = tag_name(d, i + 2, t)
+            _, other = tag_name(d, i + 2, slots)
             if other == tag:
                 return i
         i += 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from corpus.extraction.learned import names
 from corpus.extraction.learned.tags import skip_raw, tables, tag_name
-from filters.kernels.compiled import compiled
+from filters.kernels.compiled import compiled, inlined
 
 MAX_DEPTH = 2000  # by a count that knows no missing end tags, so far from what pages have
 MAX_ATTRIBUTES = 500
@@ -22,13 +22,41 @@ _LT, _GT, _SLASH, _SPACE, _DOUBLE, _SINGLE = 60, 62, 47, 32, 34, 39
 def tamed(html: bytes) -> bytes:
     """The same page, unless it is hostile: then without its deepest tags and its surplus attributes."""
     data = np.frombuffer(html, np.uint8)
+    if not _is_hostile(data, tables().slots, tables().kinds, _COUNTS):
+        return html
     out = np.empty(len(data) + 2, np.uint8)
-    size = _tame(data, out, tables(), _COUNTS)
-    return html if size == len(data) else out[:size].tobytes()
+    size = _tame(data, out, tables().slots, tables().kinds, _COUNTS)
+    return out[:size].tobytes()
 
 
 @compiled
-def _tame(d: Any, out: Any, t: Any, counts: Any) -> Any:
+def _is_hostile(d: Any, slots: Any, kinds: Any, counts: Any) -> Any:
+    """Whether `_tame` would leave anything out."""
+    n = len(d)
+    i = depth = 0
+    while i < n:
+        if d[i] != _LT:
+            i += 1
+            continue
+        after = d[i + 1] if i + 1 < n else 0
+        closing = after == _SLASH
+        letter = (d[i + 2] if closing and i + 2 < n else after) | 32
+        if letter < 97 or letter > 122:
+            i += 1
+            continue
+        _, tag = tag_name(d, i + 1 + closing, slots)
+        i, cut = _end(d, i)
+        if counts[tag]:
+            depth = max(0, depth - 1) if closing else depth + 1
+        if cut < i or depth > MAX_DEPTH:
+            return True
+        if not closing and kinds[tag] & names.IS_RAW:
+            i = skip_raw(d, i, tag, slots)
+    return False
+
+
+@compiled
+def _tame(d: Any, out: Any, slots: Any, kinds: Any, counts: Any) -> Any:
     n = len(d)
     i = at = depth = 0
     while i < n:
@@ -41,7 +69,7 @@ def _tame(d: Any, out: Any, t: Any, counts: Any) -> Any:
             at += 1
             i += 1
             continue
-        _, tag = tag_name(d, i + 1 + closing, t)
+        _, tag = tag_name(d, i + 1 + closing, slots)
         end, cut = _end(d, i)
         drop = False
         if counts[tag]:
@@ -56,8 +84,8 @@ def _tame(d: Any, out: Any, t: Any, counts: Any) -> Any:
                 out[at] = _GT
                 at += 1
         i = end
-        if not closing and t.kinds[tag] & names.IS_RAW:
-            stop = skip_raw(d, i, tag, t)
+        if not closing and kinds[tag] & names.IS_RAW:
+            stop = skip_raw(d, i, tag, slots)
             for k in range(i, stop):
                 out[at] = d[k]
                 at += 1
@@ -65,7 +93,7 @@ def _tame(d: Any, out: Any, t: Any, counts: Any) -> Any:
     return at
 
 
-@compiled
+@inlined
 def _end(d: Any, i: Any) -> Any:
     """(position after a tag, position up to which it is kept)"""
     n = len(d)

@@ -14,6 +14,7 @@ SETTINGS = {
     "objective": "cross_entropy",  # labels are shares of a block's words
     "learning_rate": 0.08,
     "num_leaves": 31,
+    "max_depth": 7,  # a row takes as many steps as its tree is deep
     "min_data_in_leaf": 40,
     "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
@@ -43,41 +44,37 @@ def grown(examples: Sequence[Example], num_trees: int = NUM_TREES) -> Forest:
 
 def flat(trees: Sequence[Mapping[str, Any]]) -> Forest:
     """Nested nodes to arrays."""
-    nodes: list[tuple[int, float, int, int]] = []
-    leaves: list[float] = []
-    roots, first_leaves = [], []
+    nodes: list[_Node] = []
+    roots, depths = [], []
     for tree in trees:
         roots.append(len(nodes))
-        first_leaves.append(len(leaves))
-        _add(tree if "split_feature" in tree else _stump(tree), nodes, leaves, len(nodes), len(leaves))
-    columns, thresholds, left, right = zip(*nodes, strict=True)
+        depths.append(_add(tree, nodes, len(nodes)))
+    columns, thresholds, children, values = zip(*nodes, strict=True)
     return Forest(
         root=np.array(roots, np.int32),
+        depth=np.array(depths, np.int16),
         column=np.array(columns, np.int16),
         threshold=_rounded_down(np.array(thresholds, np.float64)),
-        left=np.array(left, np.int16),
-        right=np.array(right, np.int16),
-        first_leaf=np.array(first_leaves, np.int32),
-        leaf=np.array(leaves, np.float32),
+        child=np.array(children, np.int16),
+        value=np.array(values, np.float32),
     )
 
 
-def _stump(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tree of one leaf as a split with that leaf on both sides."""
-    return {"split_feature": 0, "threshold": 0.0, "left_child": tree, "right_child": tree}
+_Node = tuple[int, float, tuple[int, int], float]
 
 
-def _add(node: Mapping[str, Any], nodes: list[Any], leaves: list[float], root: int, first_leaf: int) -> int:
-    """The number of a node within its tree, or ~ of its leaf."""
-    if "split_feature" not in node:
-        leaves.append(node["leaf_value"])
-        return ~(len(leaves) - 1 - first_leaf)
+def _add(node: Mapping[str, Any], nodes: list[_Node], root: int) -> int:
+    """Append a node and all below it; how deep they go."""
     at = len(nodes)
-    nodes.append(None)
-    left = _add(node["left_child"], nodes, leaves, root, first_leaf)
-    right = _add(node["right_child"], nodes, leaves, root, first_leaf)
-    nodes[at] = (node["split_feature"], node["threshold"], left, right)
-    return at - root
+    if "split_feature" not in node:
+        nodes.append((0, 0.0, (at - root, at - root), node["leaf_value"]))
+        return 0
+    nodes.append((0, 0.0, (0, 0), 0.0))
+    below = _add(node["left_child"], nodes, root)
+    right = len(nodes)
+    below = max(below, _add(node["right_child"], nodes, root))
+    nodes[at] = (node["split_feature"], node["threshold"], (at + 1 - root, right - root), 0.0)
+    return below + 1
 
 
 def _rounded_down(threshold: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
