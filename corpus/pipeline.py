@@ -6,6 +6,7 @@ write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -108,13 +109,22 @@ class Build:
         yield pipeline
         if tasks:
             with showing(meter, lambda: sorted(self._workers.active)):
-                try:
-                    pipeline.run().wait_until_finish()
-                except Exception:
-                    if failures:
-                        raise failures[0] from None
-                    raise
+                _run(pipeline, failures)
         self.seconds[name] = time.perf_counter() - started
+
+
+def _run(pipeline: beam.Pipeline, failures: list[Exception]) -> None:
+    """Run to the end. What a task raised is raised as it is, without the forty lines that Beam logs and wraps it in."""
+    log = logging.getLogger("apache_beam.runners.common")
+    log.disabled = True
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception:
+        if failures:
+            raise failures[0] from None
+        raise
+    finally:
+        log.disabled = False
 
 
 def _what(source: dict[str, Any]) -> dict[str, Any]:

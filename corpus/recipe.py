@@ -17,12 +17,15 @@ from typing import Any, Literal
 import filters
 from corpus import extraction, readers
 from corpus.dedup import Settings as Dedup
+from corpus.failures import Failure
 
 EXTRACT = "extract"  # the word in `steps` before which filters see only the address
 
 
-class RecipeError(ValueError):
-    """A recipe that cannot be built; the message is one line for the user."""
+class RecipeError(Failure, ValueError):
+    """A recipe that cannot be built."""
+
+    status = 2
 
 
 @dataclasses.dataclass(frozen=True)
