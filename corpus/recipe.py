@@ -46,7 +46,7 @@ class Extract:
     engine: str = "trafilatura"  # a file of corpus/extraction, or a module by its dotted name
     seconds: float = 10.0  # longest time for one page; then it is a ledger row, `extract_timeout`
     quick_language: bool = False  # drop pages whose raw text is surely in another language before extraction
-    quick_score: float = 0.9  # how sure
+    quick_score: float = 0.8  # how sure
 
 
 @dataclasses.dataclass(frozen=True)
