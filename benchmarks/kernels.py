@@ -2,8 +2,9 @@
 
 usage: python benchmarks/kernels.py [DATA]
 
-DATA (default ../shared/data) is a folder with `quality_eval/dclm_human_quality.jsonl.zst` (web pages) and `books/en/*.txt`; where it is missing
-the manual of Python is read instead. `own` leaves the shared pass over the text out, `alone` pays for it in full.
+DATA (default ../shared/data) is a folder with `quality_eval/dclm_human_quality.jsonl.zst` (web pages) and
+`books/en/*.txt`; where it is missing the manual of Python is read instead. `own` leaves the shared pass over the text
+out, `alone` pays for it in full.
 """
 
 import importlib
