@@ -2,8 +2,9 @@
 
 usage: python benchmarks/kernels.py [DATA]
 
-DATA is a folder with `quality_eval/dclm_human_quality.jsonl.zst` (web pages) and `books/en/*.txt`; where it is missing
-the manual of Python is read instead. `own` leaves the shared pass over the text out, `alone` pays for it in full.
+DATA (default ../shared/data) is a folder with `quality_eval/dclm_human_quality.jsonl.zst` (web pages) and
+`books/en/*.txt`; where it is missing the manual of Python is read instead. `own` leaves the shared pass over the text
+out, `alone` pays for it in full.
 """
 
 import importlib
@@ -23,6 +24,7 @@ from rich.table import Table
 import filters
 from filters.kernels.text import segment, segments
 
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 BATCH_MB = 8  # what a pipeline gives a filter at a time
 REPEATS = 7
 
@@ -93,9 +95,8 @@ def measure(docs: pa.Table) -> list[tuple[str, float, float]]:
 def main() -> None:
     """Print the table."""
     pa.set_cpu_count(1)
-    kinds = {
-        kind: batch(texts) for kind, texts in read(Path(sys.argv[1] if sys.argv[1:] else "/work/shared/data")).items()
-    }
+    folder = Path(sys.argv[1]) if sys.argv[1:] else SHARED
+    kinds = {kind: batch(texts) for kind, texts in read(folder).items()}
     measured = {kind: measure(docs) for kind, docs in kinds.items()}
     table = Table("MB/s on one core", *(f"{kind} {way}" for kind in kinds for way in ("own", "alone")))
     for rows in zip(*measured.values(), strict=True):

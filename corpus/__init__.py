@@ -26,6 +26,7 @@ parts        part files, whole or not there
 marks        fingerprints: what a result depends on
 workers      processes that may die
 guard        which document a worker is at, and for how long
+failures     what may end a command in a foreseen way
 lock         one build at a time in a folder
 progress     what a person sees meanwhile
 transforms   the Beam coats

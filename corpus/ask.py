@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from corpus.failures import Failure
 from corpus.terminal import clean, console, line, table
 from corpus.views import VIEWS, Run
 
@@ -19,7 +20,7 @@ EXAMPLES = (
 )
 
 
-class QueryError(ValueError):
+class QueryError(Failure, ValueError):
     """What DuckDB did not accept, in one line."""
 
 

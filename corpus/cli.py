@@ -1,5 +1,6 @@
 """The commands of `python -m corpus`: parsing, one call each, and what to do next."""
 
+import errno
 import logging
 import os
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from corpus.failures import Failure
 
 app = typer.Typer(
     help="Build a corpus from raw input and ask what happened to every document.",
@@ -21,14 +24,6 @@ RunFolder = Annotated[Path, typer.Argument(help="the folder of a run, as given t
 Overrides = Annotated[
     list[str], typer.Option("--set", help="override one setting: key.path=value", metavar="KEY=VALUE")
 ]
-
-
-class Failure(Exception):
-    """One line for the user, and the exit status: 1 failed, 2 usage."""
-
-    def __init__(self, message: str, status: int = 1) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @app.command()
@@ -101,10 +96,7 @@ def why(
     """
     from corpus import why as lives
 
-    try:
-        lives.show(run, document)
-    except lives.NoSuchDocument as error:
-        raise Failure(str(error)) from None
+    lives.show(run, document)
 
 
 @app.command()
@@ -138,28 +130,21 @@ def sql(
     """
     from corpus import ask
 
-    try:
-        ask.show(run, query, "csv" if as_csv else "json" if as_json else "table")
-    except ask.QueryError as error:
-        raise Failure(str(error)) from None
+    ask.show(run, query, "csv" if as_csv else "json" if as_json else "table")
 
 
 def main() -> Any:
     """Run the command line; every foreseen failure is one line on stderr."""
-    from corpus.lock import FolderInUse
-    from corpus.recipe import RecipeError
-
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         return app(standalone_mode=True)
-    except RecipeError as error:
-        _fail(error, 2)
-    except (Failure, FileNotFoundError, FolderInUse) as error:
-        _fail(error, getattr(error, "status", 1))
-    except OSError as error:  # a full disk, a folder that cannot be written
-        _fail(error, 1)
+    except Failure as error:
+        _fail(str(error), error.status)
+    except OSError as error:  # a file that is not there, a folder that cannot be written
+        full = "the disk is full; free some space and run the same command again, finished parts are kept: "
+        _fail(full * (error.errno == errno.ENOSPC) + str(error), 1)
 
 
-def _fail(error: BaseException, status: int) -> None:
-    print(f"error: {error}", file=sys.stderr)
+def _fail(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(status)

@@ -5,8 +5,10 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
+from corpus.failures import Failure
 
-class FolderInUse(RuntimeError):
+
+class FolderInUse(Failure):
     """The message says which folder, and by whom."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from corpus import schema
+from corpus.failures import Failure
 from corpus.marks import VERSIONS
 from corpus.parts import marked, write_json
 from corpus.plan import Plan, Task
@@ -28,7 +29,7 @@ _PACKAGES = (
 _MASK = (1 << 128) - 1
 
 
-class ConservationError(RuntimeError):
+class ConservationError(Failure):
     """Something that was read is neither kept nor in the ledger, or is there twice."""
 
 

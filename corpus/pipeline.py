@@ -6,6 +6,7 @@ write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,16 +16,24 @@ import apache_beam as beam
 import xxhash
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from corpus import marks, transforms
 from corpus.documents import documents_part, measured
 from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
+from corpus.failures import Failure
 from corpus.parts import done
 from corpus.plan import Plan, Task
 from corpus.progress import Meter, showing
 from corpus.recipe import Recipe, digest
 from corpus.workers import Workers
 from corpus.write import verdicts_file, write_part, written
+
+
+class BadOption(Failure):
+    """An option of Beam that it does not know."""
+
+    status = 2
 
 
 class Build:
@@ -39,6 +48,7 @@ class Build:
         self.seconds: dict[str, float] = {}
         self._workers = workers
         self._options = PipelineOptions(list(beam_options))
+        self._runner = _runner(self._options)
         self._settings = marks.stage_settings(recipe)
         resolved = {source["name"]: source for source in recipe.resolved()["sources"]}
         self.tasks = [
@@ -102,19 +112,35 @@ class Build:
             meter.part_done(result["rows"], result.get("read_bytes", 0), sizes[result["part"]], result.get("docs"))
 
         failures = transforms.use(self._workers, tell)
-        # Named, never the default: DirectRunner would look for another engine on the network first.
-        named = self._options.view_as(StandardOptions).runner
-        pipeline = beam.Pipeline(runner=None if named else FnApiRunner(), options=self._options)
+        pipeline = beam.Pipeline(runner=self._runner, options=self._options)
         yield pipeline
         if tasks:
             with showing(meter, lambda: sorted(self._workers.active)):
-                try:
-                    pipeline.run().wait_until_finish()
-                except Exception:
-                    if failures:
-                        raise failures[0] from None
-                    raise
+                _run(pipeline, failures)
         self.seconds[name] = time.perf_counter() - started
+
+
+def _runner(options: PipelineOptions) -> PipelineRunner:
+    """The runner that the options name. Never Beam's default, which looks for another engine on the network first."""
+    named = options.view_as(StandardOptions).runner
+    try:
+        return create_runner(named) if named else FnApiRunner()
+    except ValueError as error:
+        raise BadOption(f"-- --runner={named}: {error}") from None
+
+
+def _run(pipeline: beam.Pipeline, failures: list[Exception]) -> None:
+    """Run to the end. What a task raised is raised as it is, without the forty lines that Beam logs and wraps it in."""
+    log = logging.getLogger("apache_beam.runners.common")
+    log.disabled = True
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception:
+        if failures:
+            raise failures[0] from None
+        raise
+    finally:
+        log.disabled = False
 
 
 def _what(source: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Meter:
         self.total = total
         self.documents = self.bytes = self.units = 0
         self.kept: int | None = None
+        self.state = "running"
         self._started = time.monotonic()
 
     def part_done(self, documents: int, num_bytes: int, units: int, kept: int | None = None) -> None:
@@ -68,6 +69,10 @@ def showing(meter: Meter, active: Callable[[], list[Path]]) -> Iterator[None]:
     thread.start()
     try:
         yield
+        meter.state = "done"
+    except BaseException:
+        meter.state = "stopped"
+        raise
     finally:
         stop.set()
         thread.join()
@@ -93,7 +98,7 @@ def _lines(console: Console, meter: Meter, active: Callable[[], list[Path]], sto
     while not stop.wait(_LINE_SECONDS):
         hand = _in_hand(active)
         print(f"{meter.name}: {meter.share(hand):.0%} · {meter.line(hand)}", file=sys.stderr, flush=True)
-    print(f"{meter.name}: done · {meter.line()}", file=sys.stderr, flush=True)
+    print(f"{meter.name}: {meter.state} · {meter.line()}", file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -17,12 +17,15 @@ from typing import Any, Literal
 import filters
 from corpus import extraction, readers
 from corpus.dedup import Settings as Dedup
+from corpus.failures import Failure
 
 EXTRACT = "extract"  # the word in `steps` before which filters see only the address
 
 
-class RecipeError(ValueError):
-    """A recipe that cannot be built; the message is one line for the user."""
+class RecipeError(Failure, ValueError):
+    """A recipe that cannot be built."""
+
+    status = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Extract:
     format: Literal["text", "markdown"] = "text"  # of the text; not every engine has both
     seconds: float = 10.0  # longest time for one page; then it is a ledger row, `extract_timeout`
     quick_language: bool = False  # drop pages whose raw text is surely in another language before extraction
-    quick_score: float = 0.9  # how sure
+    quick_score: float = 0.8  # how sure
 
 
 @dataclasses.dataclass(frozen=True)

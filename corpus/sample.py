@@ -97,7 +97,7 @@ def _packages() -> Iterator[dict[str, str]]:
 
 def _texts(distribution: importlib.metadata.Distribution) -> Iterator[dict[str, str]]:
     meta = cast(email.message.Message, distribution.metadata)  # its type hints know fewer methods than it has
-    about = {"url": f"https://pypi.org/project/{distribution.name}/", "license": _license(meta)}
+    about = {"url": f"https://packages.example/{distribution.name}/", "license": _license(meta)}
     about = {key: value for key, value in about.items() if value}
     description = meta.get("Description") or _payload(meta)
     if len(description) >= MIN_CHARS:

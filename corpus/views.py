@@ -15,6 +15,7 @@ import duckdb
 
 from corpus import recipe as recipes
 from corpus import schema
+from corpus.failures import Failure
 from corpus.recipe import Recipe
 
 # View -> what one row is. The first five are folders of the run.
@@ -49,7 +50,7 @@ nullif(regexp_extract(lower(url), '^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?
 """
 
 
-class NotARun(OSError):
+class NotARun(Failure, OSError):
     """A folder that cannot be asked; the message is one line for the user."""
 
 

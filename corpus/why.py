@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from corpus.decide import fired, rules
+from corpus.failures import Failure
 from corpus.replay import setting_of
 from corpus.report import order
 from corpus.terminal import clean, console, excerpt, line, say, table
@@ -28,7 +29,7 @@ order by id, kept desc
 """
 
 
-class NoSuchDocument(LookupError):
+class NoSuchDocument(Failure, LookupError):
     """The message names close matches."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pebble
 
+from corpus.failures import Failure
 from corpus.guard import NOWHERE, Heartbeat, cause_of_death
 
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
@@ -30,7 +31,7 @@ _DEATHS_WITHOUT_DOCUMENT = 2  # a worker that dies elsewhere (out of memory, kil
 _PR_SET_PDEATHSIG = 1
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(Failure):
     """A task could not be finished, and no single document is to blame."""
 
 

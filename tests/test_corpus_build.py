@@ -210,3 +210,11 @@ def test_mistakes_are_one_line_before_any_work(folder: Path, arguments: Sequence
     assert told in stderr
     assert len(stderr.strip().splitlines()) == 1
     assert not out.exists()
+
+
+def test_a_runner_that_does_not_exist_is_one_line(folder: Path) -> None:
+    process = run_command(folder, str(folder / "one.toml"), "--out", str(folder / "odd"), "--", "--runner=Nope")
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--runner=Nope" in stderr
+    assert "Traceback" not in stderr

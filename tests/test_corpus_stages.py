@@ -74,6 +74,27 @@ def test_every_record_becomes_one_row(recipe: Recipe, tmp_path: Path) -> None:
     assert pa.Table.from_pylist(rows, EXTRACTED).num_rows == len(records)
 
 
+SPANISH = "<p>El río llevaba las cartas más allá del molino y nadie en el puente las miraba, porque llovía mucho.</p>"
+
+
+@pytest.mark.parametrize(
+    ("html", "reason"),
+    [
+        (SPANISH * 4, "other_language"),
+        (f"<html lang='en-GB'>{SPANISH * 4}", None),  # declares a wanted language: extracted first
+        (SPANISH, None),  # too little to be sure
+        ("<script>" + "var llovía = {{'el río': 'llevaba las cartas'}}; " * 50 + f"</script><p>{prose(3)}</p>", None),
+    ],
+)
+def test_quick_look_at_the_language(
+    make_recipe: Callable[..., Recipe], tmp_path: Path, html: str, reason: str | None
+) -> None:
+    recipe = make_recipe(steps=["extract", "language"], language={"keep": ["en"]}, extract={"quick_language": True})
+    row = extract_records(recipe, [Record(0, html=html.encode(), charset="utf-8")], {}, tmp_path)[0]
+    failure = row.get("failure") or {}
+    assert (failure.get("reason") if "before extraction" in failure.get("detail", "") else None) == reason
+
+
 def test_ids_follow_from_source_origin_and_content() -> None:
     first = Record(0, url="https://a.org", html=b"x")
     assert document_id("s", first, "f:0") == document_id("s", dataclasses.replace(first, position=9), "g:9")
