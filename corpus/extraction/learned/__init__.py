@@ -14,6 +14,7 @@ outline    where a block stands: heading, item, cell, quotation
 release    the version
 forest     decision trees on those rows
 model      the shipped trees and their card
+wholes     tables, lists and code taken whole
 select     the set of blocks of highest expected F1
 render     chosen blocks to plain text or Markdown
 machine    blocks that no person was meant to read

@@ -40,7 +40,6 @@ from corpus.extraction.learned.arrays import (
     N_BLOCKS,
     N_ELEMENTS,
     N_TEXT,
-    NO_WIDTH,
     NUM_COUNTERS,
     NUM_LINKS,
     OPEN,
@@ -198,7 +197,7 @@ def _open(
     stack[c[TOP]] = me
     e[me, TAG], e[me, PARENT], e[me, FIRST], e[me, IMAGES_BEFORE] = tag, parent, c[N_BLOCKS], c[IMAGES]
     f[me, KIN] = f[parent, KIN] | kin[tag]
-    e[me, FLAGS] = e[parent, FLAGS] & (HIDDEN | ARIA_HIDDEN | NO_WIDTH)
+    e[me, FLAGS] = e[parent, FLAGS] & (HIDDEN | ARIA_HIDDEN)  # a font size of 0 is often undone further in
     e[me, LOOK] = tag
     i = read_attributes(d, i, me, e, f, step, found)
     page = tag in (_T_BODY, _T_HTML)
