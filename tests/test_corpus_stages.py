@@ -69,7 +69,7 @@ def test_every_record_becomes_one_row(recipe: Recipe, tmp_path: Path) -> None:
     assert reasons == [None, "broken_record", "no_text", "extract_timeout", None]
     assert rows[0]["text"] == prose(1)
     assert prose(2).splitlines()[0] in rows[4]["text"]
-    assert rows[4]["provenance"]["extractor"].startswith("trafilatura")
+    assert rows[4]["provenance"]["extractor"].startswith("blocks")
     assert {row["license"] for row in rows} == {"CC0"}
     assert pa.Table.from_pylist(rows, EXTRACTED).num_rows == len(records)
 
