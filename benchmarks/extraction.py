@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,22 +43,28 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--trees", type=Path, help="keep the trees of each fold here")
     parser.add_argument("--speed-pages", type=int, default=300)
+    parser.add_argument("--only-speed", action="store_true")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory_of:
-        _extract_all(args.memory_of, list(pages(args.folder)))
+        _extract_all(args.memory_of, pages(args.folder))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
-    forests = _forests(args.folder, args.trees)
-    held = [page for page in pages(args.folder) if page.text is not None or page.inside or page.outside]
+    if not args.only_speed:
+        measure_quality(args.folder, args.trees)
+    speed([page for page in pages(args.folder) if page.text is not None], args.speed_pages)
+    memory(args.folder)
+
+
+def measure_quality(folder: Path, trees: Path | None) -> None:
+    forests = _forests(folder, trees)
+    held = [page for page in pages(folder) if page.text is not None or page.inside or page.outside]
     texts = {name: _texts(name, held, forests) for name in ENGINES}
     quality(held, texts)
     snippets(held, texts)
     languages(held, texts)
     short_news(held, forests)
     markdown()
-    speed(held, args.speed_pages)
-    memory(args.folder)
 
 
 def _forests(folder: Path, kept: Path | None) -> list[Forest]:
@@ -228,9 +234,10 @@ def speed(held: Sequence[GoldPage], number: int) -> None:
     _table("Speed on one core, process time, metadata included", ["engine", *head], rows)
 
 
-def _extract_all(name: str, chosen: Sequence[GoldPage]) -> None:
-    for page in chosen if name != "nothing" else ():
-        _extract(name, page.html)
+def _extract_all(name: str, chosen: Iterable[GoldPage]) -> None:
+    for page in chosen:
+        if name != "nothing":
+            _extract(name, page.html)
 
 
 def memory(folder: Path) -> None:
@@ -242,7 +249,7 @@ def memory(folder: Path) -> None:
             [name, done.stdout.strip().split("\n")[-1] if done.returncode == 0 else f"ended by {done.returncode}"]
         )
     _table(
-        "Peak memory of a process that holds and extracts all pages, MB (nothing: the pages alone)",
+        "Peak memory of a process that reads and extracts all pages, MB (nothing: imports and reader)",
         ["engine", "MB"],
         rows,
     )

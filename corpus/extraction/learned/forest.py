@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.extraction.learned.measures import F32
-from filters.kernels.compiled import compiled
+from filters.kernels.compiled import compiled, inlined
 
 I16 = npt.NDArray[np.int16]
 _AT_ONCE = 8
@@ -38,15 +38,24 @@ def probabilities(forest: Forest, rows: F32) -> F32:
 def _sum(root: Any, depth: Any, column: Any, threshold: Any, child: Any, value: Any, rows: Any, odds: Any) -> None:
     # tree by tree: one tree's nodes stay in the innermost cache while all rows of a page pass
     node = np.zeros(_AT_ONCE, np.int64)
+    whole = len(rows) - len(rows) % _AT_ONCE
     for t in range(len(root)):
         first = root[t]
-        for start in range(0, len(rows), _AT_ONCE):
-            num = min(_AT_ONCE, len(rows) - start)
-            node[:] = first
+        for start in range(0, whole, _AT_ONCE):
+            for k in range(_AT_ONCE):
+                node[k] = first
             for _ in range(depth[t]):
-                for k in range(num):
-                    at = node[k]
-                    right = np.int64(rows[start + k, column[at]] > threshold[at])
-                    node[k] = first + child[at, right]
-            for k in range(num):
+                for k in range(_AT_ONCE):
+                    node[k] = _below(rows, start + k, node[k], first, column, threshold, child)
+            for k in range(_AT_ONCE):
                 odds[start + k] += value[node[k]]
+        for k in range(whole, len(rows)):
+            at = np.int64(first)
+            for _ in range(depth[t]):
+                at = _below(rows, k, at, first, column, threshold, child)
+            odds[k] += value[at]
+
+
+@inlined
+def _below(rows: Any, k: Any, at: Any, first: Any, column: Any, threshold: Any, child: Any) -> Any:
+    return first + child[at, np.int64(rows[k, column[at]] > threshold[at])]

@@ -31,13 +31,13 @@ TYPES = frozenset("Product ProductGroup".split())
 
 def text(html: str, visible: str) -> str | None:
     """A better text than the visible one, or None."""
-    if "<script" not in html and "data-preloaded" not in html:
-        return None
     num_words = len(visible.split())
+    if num_words >= THIN_PRODUCT_WORDS:
+        return None
     if num_words < THIN_WORDS:
         found = "\n\n".join(_texts(html))
         return found if len(found.split()) > max(MIN_WORDS, 2 * num_words) else None
-    described = _description(html) if num_words < THIN_PRODUCT_WORDS else None
+    described = _description(html)
     if described is not None and not _is_in(described, visible):
         return f"{visible}\n\n{described}"
     return None

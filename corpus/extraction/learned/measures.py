@@ -8,7 +8,7 @@ import numpy.typing as npt
 from corpus.extraction.learned import cues
 from corpus.extraction.learned.arrays import Walked
 from corpus.extraction.learned.automaton import automaton
-from filters.kernels.compiled import U64, compiled, inlined
+from filters.kernels.compiled import U8, U64, compiled, inlined
 
 F32 = npt.NDArray[np.float32]
 
@@ -24,6 +24,19 @@ COLUMNS = (
 _WORDS = automaton(cues.TEXTS)
 _CUE_BYTES = 240  # only the beginning of a block is searched for listed words
 _TITLE_SLOTS = 256
+_FOREIGN = 1
+
+
+def _folded() -> U8:
+    """Of each byte: its lower case if it is a letter, digit or underscore, _FOREIGN if not ASCII, else 0."""
+    table = np.zeros(256, np.uint8)
+    for character in "abcdefghijklmnopqrstuvwxyz0123456789_":
+        table[ord(character)] = table[ord(character.upper())] = ord(character)
+    table[128:] = _FOREIGN
+    return table
+
+
+_FOLDED = _folded()
 
 
 class Measures(NamedTuple):
@@ -40,19 +53,22 @@ def measure(walked: Walked) -> Measures:
     value = np.zeros((num, len(COLUMNS)), np.float32)
     cue, hashes = np.zeros(num, np.uint64), np.zeros(num, np.uint64)
     title = np.zeros(_TITLE_SLOTS, np.uint64)
-    _measure(walked.text, walked.blocks, walked.title, title, value, cue, hashes, _WORDS)
+    b = walked.blocks
+    _measure(walked.text, b.start, b.end, walked.title, title, value, cue, hashes, *_WORDS)
+    value[:, LINK], value[:, LINKS], value[:, STRONG] = b.link, b.links, b.strong
     return Measures(value, cue, hashes)
 
 
 @compiled
-def _measure(text: Any, b: Any, title: Any, slots: Any, value: Any, cue: Any, hashes: Any, words: Any) -> None:
+def _measure(
+    text: Any, starts: Any, ends: Any, title: Any, slots: Any, value: Any, cue: Any, hashes: Any, step: Any, found: Any
+) -> None:
     num_title = _title(title, slots)
-    for k in range(len(b.start)):
-        start, end = b.start[k], b.end[k]
+    for k in range(len(starts)):
+        start, end = starts[k], ends[k]
         _block(text, start, end, value[k])
         hashes[k] = _word_pass(text, start, end, value[k], slots, num_title)
-        value[k, LINK], value[k, LINKS], value[k, STRONG] = b.link[k], b.links[k], b.strong[k]
-        cue[k] = _listed(text, start, min(end, start + _CUE_BYTES), words)
+        cue[k] = _listed(text, start, min(end, start + _CUE_BYTES), step, found)
 
 
 @compiled
@@ -74,30 +90,26 @@ def _title(title: Any, slots: Any) -> Any:
 @inlined
 def _word(text: Any, i: Any, end: Any) -> Any:
     """(position after it, hash, bytes) of the next word; no bytes at the end of the text."""
-    while i < end and not _is_letter(text, i, end):
+    while i < end:
+        folded = _FOLDED[text[i]]
+        if folded > _FOREIGN or (folded == _FOREIGN and _is_foreign_letter(text, i, end)):
+            break
         i += 1
     value = np.uint64(14695981039346656037)
     start = i
-    while i < end and _is_letter(text, i, end):
-        byte = text[i]
-        if 65 <= byte <= 90:
-            byte += np.uint8(32)
+    while i < end:
+        folded = _FOLDED[text[i]]
+        if folded == 0 or (folded == _FOREIGN and not _is_foreign_letter(text, i, end)):
+            break
+        byte = text[i] if folded == _FOREIGN else folded
         value = (value ^ np.uint64(byte)) * np.uint64(1099511628211)
         i += 1
     return i, (value ^ (value >> np.uint64(29))) | np.uint64(1), i - start
 
 
 @inlined
-def _is_letter(text: Any, i: Any, end: Any) -> Any:
-    """Letters, digits, and what is not ASCII except general punctuation, East Asian stops and Latin-1's signs."""
-    byte = text[i]
-    if byte < 128:
-        return (97 <= byte <= 122) or (65 <= byte <= 90) or (48 <= byte <= 57) or byte == 95
-    return _is_foreign_letter(text, i, end)
-
-
-@inlined
 def _is_foreign_letter(text: Any, i: Any, end: Any) -> Any:
+    """What is not ASCII is part of a word, but for general punctuation, East Asian stops and Latin-1's signs."""
     byte = text[i]
     if byte >= 0xC0:
         return byte != 0xC2 and _is_first(text, i, end)
@@ -227,9 +239,9 @@ def _ends(text: Any, start: Any, end: Any, value: Any) -> None:
 
 
 @inlined
-def _listed(text: Any, start: Any, end: Any, words: Any) -> Any:
-    state = words.step[0, 0]
-    found = np.uint64(0)
+def _listed(text: Any, start: Any, end: Any, step: Any, found: Any) -> Any:
+    state = step[0, 0]
+    bits = np.uint64(0)
     for i in range(start, end + 1):
         symbol = 0
         if i < end:
@@ -240,6 +252,6 @@ def _listed(text: Any, start: Any, end: Any, words: Any) -> Any:
                 symbol = byte - 64
             elif byte >= 128:
                 symbol = 27
-        state = words.step[state, symbol]
-        found |= words.found[state, 0]
-    return found
+        state = step[state, symbol]
+        bits |= found[state, 0]
+    return bits

@@ -99,15 +99,14 @@ def _end(d: Any, i: Any) -> Any:
     n = len(d)
     attributes = 0
     cut = -1
-    quote = 0
     while i < n:
         byte = d[i]
-        if quote:
-            quote = 0 if byte == quote else quote
-        elif (byte in (_DOUBLE, _SINGLE)) and d[i - 1] == 61:
-            quote = byte
-        elif byte == _GT:
+        if byte == _GT:
             return i + 1, i + 1 if cut < 0 else cut
+        if byte in (_DOUBLE, _SINGLE) and d[i - 1] == 61:
+            i += 1
+            while i < n and d[i] != byte:
+                i += 1
         elif byte <= _SPACE or byte == _SLASH:
             attributes += 1
             if attributes == MAX_ATTRIBUTES:
