@@ -1,6 +1,7 @@
 """The learned engine: a block classifier over containers, texts and neighbours, trained on hand-checked pages.
 
-More exact than trafilatura on every kind of page that we measured, and several times as fast (benchmarks/RESULTS.md).
+More exact than trafilatura on every kind of page but products, where they tie, and several times as fast
+(benchmarks/RESULTS.md).
 """
 
 import numpy as np
