@@ -71,6 +71,8 @@ def test_what_is_left_is_what_the_release_code_keeps(texts: list[str], step: C4L
 
 @settings(deadline=None, max_examples=200)
 @given(TEXT, STEPS)
+@example("..", C4Lines(min_words=0))
+@example("one more line that ends...\n..\n.\n", C4Lines(min_words=0))
 def test_each_line_is_cut_for_the_first_rule_it_breaks(text: str, step: C4Lines) -> None:
     edits: list[dict[str, Any]] = step.edits(pa.table({"text": pa.array([text])})).to_pylist()
     cut = {text[e["start"] : e["end"]]: e["rule"] for e in edits if e["rule"] != "citation"}

@@ -167,7 +167,10 @@ def _verdict(s: Segments, n: Any, limits: Limits, scratch: U8) -> Any:
 
 @compiled
 def _is_finished(line: U8, is_mark: Any) -> bool:
-    if len(line) == 0 or _equal(line, len(line) - 3, len(line), _DOTS):
+    if len(line) == 0:
+        return False
+    # A negative place would read the end of the scratch buffer, which holds what an earlier line left there.
+    if len(line) >= len(_DOTS) and _equal(line, len(line) - len(_DOTS), len(line), _DOTS):
         return False
     i = len(line) - 1
     while line[i] & 0xC0 == 0x80:
