@@ -3,7 +3,7 @@
     python benchmarks/curation.py [--pages 2981] [--files 8] [--workers 2] [--repeat 1]
 
 Deals the pages of ../shared/data/web/web.warc.gz to several files, then runs as whole processes, in turn: our build
-with the engines `trafilatura` and `fast` (recipe web.toml), and ../shared/peers/datatrove_fineweb.py in an environment
+with each of its engines (recipe web.toml), and ../shared/peers/datatrove_fineweb.py in an environment
 of its own (.peers/datatrove, made on first use). Prints seconds, pages/s, the ratio, and what each kept. Ratios count,
 single seconds do not: the machine may be busy.
 """
@@ -93,7 +93,7 @@ def main() -> None:
         subprocess.run(split, check=True, stdout=subprocess.DEVNULL)
         timed([sys.executable, "-m", "corpus", "build", "--help"], out / "warm.log")  # byte code, once per clone
         rows = []
-        for engine in ("trafilatura", "fast"):
+        for engine in ("blocks", "trafilatura", "fast"):
             runs = [ours(engine, pages, out, options.workers) for _ in range(options.repeat)]
             rows.append((f"winnow {engine}", *min(runs)))
         if not options.alone:
