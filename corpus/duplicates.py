@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpus import measure
 from corpus.decide import fired
 from corpus.dedup import buckets, resolve, shingles
 from corpus.edited import texts
-from corpus.parts import mark_done, read_arrow, writing, writing_arrow
+from corpus.parts import check_intact, mark_done, read_arrow, writing, writing_arrow
 from corpus.plan import Task
 from corpus.recipe import Recipe
 from corpus.workers import Skip
@@ -25,6 +26,7 @@ Colliding = Sequence[tuple[int, bytes]]
 def gather_part(numbered: Numbered, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     """What a part sends into the shuffle: hashes of the documents that every rule passes."""
     index, task = numbered
+    check_intact(task.mark("measure"), *measure.outputs(task))
     alive = survivors(pq.read_table(task.file("stages/measure"), use_threads=False), task.recipe)
     entries = buckets.entries(read_keys(task), index, alive, task.recipe.dedup)
     return {"part": task.part.name, "rows": len(alive), "entries": entries}
@@ -87,6 +89,7 @@ def _write_part(verdicts: pa.Table, index: int, task: Task) -> None:
     mine = verdicts.filter(pa.array(refs >> np.uint64(32) == index))
     if mine.num_rows:
         table = mine.append_column("row", pa.array(buckets.rows_of(refs, index), pa.int64())).drop_columns(["docref"])
+        table = table.append_column("kept_in", pa.nulls(table.num_rows, pa.string()))
         with writing(verdicts_file(task), table.schema) as out:
             out.write(table)
 
@@ -94,4 +97,4 @@ def _write_part(verdicts: pa.Table, index: int, task: Task) -> None:
 def finish_dedup(outcome: resolve.Outcome, mark: Path, fingerprint: str) -> None:
     """Say that the stage is done, and what it cost."""
     counts = {"rejected": outcome.verdicts.num_rows, "compared": outcome.compared, "capped": outcome.capped}
-    mark_done(mark, fingerprint, counts)
+    mark_done(mark, fingerprint, counts, *sorted(mark.parent.glob("part-*.parquet")))

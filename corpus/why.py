@@ -35,18 +35,20 @@ class NoSuchDocument(Failure, LookupError):
 
 def find(run: Run, key: str) -> list[str]:
     """Ids of the documents that a URL, an id or the first digits of an id name. Raises NoSuchDocument."""
-    by_url = _ids(run, "url = ?", key)
-    if by_url:
-        return by_url
+    return _ids(run, "url = ?", key) or by_id(run, key)
+
+
+def by_id(run: Run, key: str) -> list[str]:
+    """The document whose id begins with some digits. Raises NoSuchDocument."""
     digits = key.lower()
-    by_id = []
+    found = []
     if len(digits) >= MIN_PREFIX and set(digits) <= set("0123456789abcdef"):
-        by_id = _ids(run, "starts_with(id, ?)", digits)
-    if len(by_id) > 1:
-        raise NoSuchDocument(f"{key}: several ids begin so: {', '.join(by_id[:_SUGGESTIONS])}")
-    if not by_id:
+        found = _ids(run, "starts_with(id, ?)", digits)
+    if len(found) > 1:
+        raise NoSuchDocument(f"{key}: several ids begin so: {', '.join(found[:_SUGGESTIONS])}")
+    if not found:
         raise NoSuchDocument(_suggest(run, key))
-    return by_id
+    return found
 
 
 def _ids(run: Run, condition: str, value: str) -> list[str]:
