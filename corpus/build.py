@@ -27,6 +27,7 @@ def build(
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
+    _check_named(recipe, run)
     with held(run):
         _claim(recipe, run)
         _finish_takedown(run)
@@ -61,6 +62,18 @@ def _warm() -> None:
     """In a worker: load what every task needs."""
     import corpus.documents
     import corpus.write  # noqa: F401
+
+
+def _check_named(recipe: Recipe, run: Path) -> None:
+    """What the recipe names besides its input must be there before anything is begun."""
+    if recipe.dedup.against:
+        from corpus.against import earlier
+
+        earlier(recipe, run)
+    if recipe.tombstones:
+        from corpus.tombstones import obeyed
+
+        obeyed(run, recipe.tombstones)
 
 
 def _finish_takedown(run: Path) -> None:

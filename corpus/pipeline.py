@@ -20,6 +20,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from corpus import marks, measure, tombstones, transforms
+from corpus.against import FOLDER, earlier, earlier_part
 from corpus.documents import OBEYED, documents_part, measured
 from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
 from corpus.failures import Failure
@@ -58,6 +59,7 @@ class Build:
             Task(run, part, recipe, marks.part_marks(part, self._settings, _what(resolved[part.source.name])))
             for part in plan.parts
         ]
+        self._earlier = earlier(recipe, run)
         self._obey(tombstones.obeyed(run, recipe.tombstones))
 
     def __call__(self) -> None:
@@ -89,17 +91,24 @@ class Build:
             _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(documents_part)
 
     def _dedup(self) -> None:
-        fingerprint = digest([[measure.fingerprint(task) for task in self.tasks], self._settings["dedup"]])
+        before = [[part.run, part.name, part.fingerprint] for _, part in self._earlier]
+        fingerprint = digest([[measure.fingerprint(task) for task in self.tasks], self._settings["dedup"], before])
         mark = self.run / "stages" / "dedup" / "dedup.done.json"
         if done(mark, fingerprint):
             return
         mark.parent.mkdir(parents=True, exist_ok=True)
         for stale in mark.parent.iterdir():
             stale.unlink()
+        self._forget_others()
+        numbered = list(enumerate(self.tasks))
         with self._stage("dedup", self.tasks) as pipeline:
-            once = pipeline | "once" >> beam.Create([self.tasks], reshuffle=False)
-            parts = pipeline | "parts" >> beam.Create(list(enumerate(self.tasks)), reshuffle=False)
-            colliding = parts | "keys" >> transforms.OnWorkers(gather_part) | transforms.Collide()
+            once = pipeline | "once" >> beam.Create([[*numbered, *self._earlier]], reshuffle=False)
+            parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=False)
+            keys = parts | "keys" >> transforms.OnWorkers(gather_part)
+            if self._earlier:
+                others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=False)
+                keys = (keys, others | "earlier" >> transforms.OnWorkers(earlier_part)) | beam.Flatten()
+            colliding = keys | transforms.Collide()
             sets = (
                 once
                 | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
@@ -110,6 +119,13 @@ class Build:
                 | "resolve" >> beam.Map(write_verdicts, beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
                 | "done" >> beam.Map(finish_dedup, mark, fingerprint)
             )
+
+    def _forget_others(self) -> None:
+        """Remove the keys of earlier runs that are compared no longer."""
+        wanted = {path for _, part in self._earlier for path in (part.file, part.mark)}
+        for path in (self.run / FOLDER).glob("part-*"):
+            if path not in wanted:
+                path.unlink()
 
     def _write(self) -> None:
         mark = self.run / "stages" / "dedup" / "dedup.done.json"
@@ -130,7 +146,9 @@ class Build:
         meter = Meter(name, sum(sizes.values()))
 
         def tell(result: dict[str, Any]) -> None:
-            meter.part_done(result["rows"], result.get("read_bytes", 0), sizes[result["part"]], result.get("docs"))
+            meter.part_done(
+                result["rows"], result.get("read_bytes", 0), sizes.get(result["part"], 0), result.get("docs")
+            )
 
         failures = transforms.use(self._workers, tell)
         pipeline = beam.Pipeline(runner=self._runner, options=self._options)

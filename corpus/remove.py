@@ -69,7 +69,7 @@ def remove(
             if copies:
                 named |= {row["id"] for row in _followers(run, named)}
             every = _with_exact_copies(run, named)
-            stones = known + Tombstones(_stones(run, every, urls, reason))
+            stones = known + Tombstones(_stones(run, every - known.named("id"), urls, reason))
             documents, left = _documents(run, every), _followers(run, every)
             if stones.digest != known.digest:
                 tombstones.save(path / tombstones.FILE, stones)
@@ -175,7 +175,7 @@ def _documents(run: Run, ids: set[str]) -> list[dict[str, Any]]:
 
 def _followers(run: Run, ids: set[str]) -> list[dict[str, Any]]:
     """What was dropped in favour of some documents, and is not one of them."""
-    query = """select distinct pairs.id, kept_id, kind, jaccard, url from duplicates pairs
+    query = """select distinct pairs.id, pairs.kept_id, kind, jaccard, url from duplicates pairs
         left join ledger on ledger.id = pairs.id and ledger.kept_id = pairs.kept_id
         where pairs.kept_id in (select unnest(?)) and pairs.id not in (select unnest(?)) order by pairs.id, url"""
     return run.rows(query, [sorted(ids), sorted(ids)])
@@ -230,8 +230,8 @@ def show(path: Path, done: Removed, used: Sequence[Use], models: Sequence[Path])
     out.print(table(("id", "was", "url"), rows))
     if done.copies:
         out.print(line(f"\nStill in ledger/, dropped in favour of what was removed: {len(done.copies):,}", "bold red"))
-        rows = [(row["id"][:12], row["kind"], row["jaccard"], row["url"]) for row in done.copies[:_MOST_ROWS]]
-        out.print(table(("id", "kind", "similarity", "url"), rows))
+        like = [(row["id"][:12], row["kind"], row["jaccard"], row["url"]) for row in done.copies[:_MOST_ROWS]]
+        out.print(table(("id", "kind", "similarity", "url"), like))
         out.print(
             line("  They stay out of this run; a later build would keep the best of them. --copies removes them.")
         )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus import recipe as recipes
+from corpus.against import earlier
 from corpus.decide import rules
 from corpus.dedup import replay as dedup
 from corpus.duplicates import read_keys
@@ -89,7 +90,8 @@ def _check(change: Change, recipe: Recipe) -> None:
     table = change.key.partition(".")[0]
     if change.key in accepted or turned_off or table in _NO_DOCUMENT:
         return
-    stage = {"sources": "extract", "extract": "extract"}.get(table, "measure")
+    stage = {"sources": "extract", "extract": "extract", "tombstones": "extract"}.get(table, "measure")
+    stage = "dedup" if change.key == "dedup.against" else stage
     same = [key for key in accepted if key.startswith(f"{table}.")]
     raise RecipeError(
         f"--set {change.key}: is no threshold, so its effect is not stored: a rebuild redoes the stage `{stage}` "
@@ -170,7 +172,9 @@ def _duplicates(run: Run, new: Recipe) -> pa.Table:
         survives = [np.zeros(read_keys(task).num_rows, np.bool_) for task in tasks]
         for part, rows in _alive(run).items():
             survives[part][rows] = True
-        verdicts = dedup.deduplicate([_Stored(task) for task in tasks], survives, new.dedup).verdicts
+        before = [part for _, part in earlier(new, run.path)]
+        stored = [_Stored(task) for task in tasks]
+        verdicts = dedup.deduplicate(stored, survives, new.dedup, earlier=before).verdicts
     except FileNotFoundError as error:
         raise NotARun(
             f"{error.filename or error}: is missing, and duplicates cannot be decided again without it"

@@ -123,7 +123,8 @@ def show(path: Path, key: str) -> None:
 def _next(out: Console, run: Run, life: dict[str, Any]) -> None:
     folder = shlex.quote(str(run.path))
     if life["kept_id"]:
-        command = f"why {folder} {life['kept_id']}   # the document it is a copy of"
+        where = (life["evidence"] or {}).get("kept_in")
+        command = f"why {shlex.quote(where) if where else folder} {life['kept_id']}   # the document it is a copy of"
     elif sets := _would_keep(run, life):
         command = f"whatif {folder} {sets}   # what else this would keep"
     else:
@@ -219,7 +220,9 @@ def _copying(out: Console, life: dict[str, Any]) -> None:
             for name in ("jaccard", "containment", "bands")
             if evidence.get(name) is not None
         ]
-        out.print(line(f"\nDuplicate ({evidence.get('kind')}) of {life['kept_id']}", "bold"))
+        run = f" in the earlier run {evidence['kept_in']}" if evidence.get("kept_in") else ""
+        out.print(line(f"\nDuplicate ({evidence.get('kind')}) of {life['kept_id']}{run}", "bold"))
+        kept = kept or (f"why {evidence['kept_in']} tells of it" if run else None)
         out.print(line(f"  {kept or 'without a URL'}{'; ' + ', '.join(said) if said else ''}"))
     if life["copies"]:
         out.print(line(f"\nCopies of it, rejected in its favour: {len(life['copies']):,}", "bold"))

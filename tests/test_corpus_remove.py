@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-
-
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ import pytest
 from conftest import prose
 from small_run import small_run
 
-from corpus import cli, lineage, remove, takedown, why
+from corpus import cli, lineage, remove, why
 from corpus.build import build
 from corpus.lock import FolderInUse, held
-from corpus.recipe import RecipeError
 from corpus.tombstones import BadTombstones, Tombstone, Tombstones, load
 from corpus.views import NotARun, Run
 
 NEAR = "https://near.example/0"
-MARK = prose(3, 40).splitlines()[5]  # a line of the text that NEAR and its copies share
+MARK = prose(3, 40).splitlines()[30]  # a line of the text that NEAR and its copies share
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +219,9 @@ def test_models_that_were_trained_on_it_are_named(
     [row] = rows(run, "select id from docs where url = ?", url)
     for name, ids in {"one": [row["id"], "a", row["id"]], "two": ["b", "c", "d"]}.items():
         (tmp_path / name / "lineage").mkdir(parents=True)
-        table = pa.table({"step": pa.array([3, 5, 9]), "id": pa.array(ids).dictionary_encode(), "loss": [1.0, 2.0, 3.0]})
+        table = pa.table(
+            {"step": pa.array([3, 5, 9]), "id": pa.array(ids).dictionary_encode(), "loss": [1.0, 2.0, 3.0]}
+        )
         pq.write_table(table, tmp_path / name / "lineage" / "part-0.parquet")
     models = [tmp_path / "one", tmp_path / "two"]
     assert lineage.uses(models, [row["id"]]) == [lineage.Use(str(tmp_path / "one"), 1, 3, 9)]
