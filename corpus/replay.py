@@ -69,17 +69,18 @@ def revise(run: Run, overrides: Sequence[str]) -> tuple[Recipe, list[Change]]:
     for override in overrides:
         recipes.put(raw, override)
     new = recipes.parse(raw, "--set")
-    changes = _changes(old.resolved(), new.resolved())
-    for change in changes:
+    changed = changes(old.resolved(), new.resolved())
+    for change in changed:
         _check(change, old)
-    return new, changes
+    return new, changed
 
 
-def _changes(before: Any, after: Any, at: str = "") -> list[Change]:
+def changes(before: Any, after: Any, at: str = "") -> list[Change]:
+    """The settings in which two resolved recipes differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted(before.keys() | after.keys())
         return [
-            found for key in keys for found in _changes(before.get(key), after.get(key), f"{at}.{key}" if at else key)
+            found for key in keys for found in changes(before.get(key), after.get(key), f"{at}.{key}" if at else key)
         ]
     return [] if before == after else [Change(at, before, after)]
 

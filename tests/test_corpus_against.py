@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     old.append(document("old.org/short", prose(50, 1)))  # rejected by a rule: it keeps nothing out
     build(recipe(path, "old", old), path / "old-run")
     new = [
-        document("new.org/exact", prose(1, 30).upper()),
+        document("new.org/exact", prose(1, 30).replace("\n", "\n\n")),
         document("new.org/near", prose(2, 30) + LONG.format("river")),  # longer, so better by the policy
         document("www.old.org/3/", prose(60, 30)),  # the address of an earlier document
         document("new.org/short", prose(50, 1)),
