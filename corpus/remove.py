@@ -5,7 +5,6 @@ same command goes on. What stays of a document is its id, source, address and pl
 """
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from corpus.parts import marked, read_arrow, row_groups, write_json
 from corpus.takedown import Rewrite, recover
 from corpus.terminal import console, line, table
 from corpus.tombstones import Tombstone, Tombstones, address
-from corpus.views import Run
+from corpus.views import Run, parquet
 from corpus.write import Tally
 
 _MOST_ROWS = 20
@@ -145,6 +144,8 @@ def _raw_hashes(run: Run, part: str, ids: set[str]) -> Iterable[tuple[str, str]]
         edits = pq.read_table(run.path / "edits" / f"part-{part}.parquet")
         edits = edits.filter(_among(edits["id"], ids)).to_pylist()
     for path in [stored] if edits is None else [run.path / f / f"part-{part}.parquet" for f in ("docs", "ledger")]:
+        if not pc.any(_among(pq.read_table(path, columns=["id"])["id"], ids)).as_py():
+            continue
         for rows in row_groups(path):
             mine = rows.select(["id", "text"]).filter(pc.and_(_among(rows["id"], ids), pc.is_valid(rows["text"])))
             names, texts = mine["id"].to_pylist(), mine["text"].to_pylist()
@@ -184,12 +185,11 @@ def _followers(run: Run, ids: set[str]) -> list[dict[str, Any]]:
 def _rewrite(run: Run, stones: Tombstones) -> list[str]:
     """Rewrite the parts that still tell of the text of any document named."""
     reasons = {stone.id: stone.reason for stone in reversed(stones.stones) if stone.id}
-    query = """select distinct filename from (
-            select filename, id from read_parquet({docs}, filename = true)
-            union all select filename, id from read_parquet({ledger}, filename = true) where text is not null
+    docs, ledger = (parquet(run.files()[folder], ", filename = true") for folder in ("docs", "ledger"))
+    query = f"""select distinct filename from (
+            select filename, id from {docs} union all select filename, id from {ledger} where text is not null
         ) where id in (select unnest(?)) order by filename"""
-    files = {folder: [str(path) for path in paths] for folder, paths in run.files().items()}
-    rows = run.rows(query.format(docs=files["docs"], ledger=files["ledger"]), [sorted(reasons)])
+    rows = run.rows(query, [sorted(reasons)])
     touched = {Path(row["filename"]).name[5:17] for row in rows}
     write = run.settings["write"]
     cut = {"rows": write["row_group_rows"], "max_bytes": 64 << 20, "level": write["compression_level"]}
@@ -241,9 +241,7 @@ def show(path: Path, done: Removed, used: Sequence[Use], models: Sequence[Path])
     if models and not used:
         out.print(line(f"{', '.join(map(str, models))}: trained on none of them"))
     out.print()
-    folder = shlex.quote(str(path))
     if done.copies:
-        ids = " ".join(f"--id {row['id']}" for row in done.documents[:1])
-        out.print(line(f"next: python -m corpus remove {folder} {ids} --copies", "dim"))
+        out.print(line("next: the same command with --copies", "dim"))
     else:
         out.print(line(f'next: tombstones = ["{path}"] in a recipe keeps them out of other builds', "dim"))
