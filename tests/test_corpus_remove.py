@@ -16,6 +16,7 @@ from small_run import small_run
 from corpus import cli, lineage, remove, why
 from corpus.build import build
 from corpus.lock import FolderInUse, held
+from corpus.replay import decide, revise
 from corpus.tombstones import BadTombstones, Tombstone, Tombstones, load
 from corpus.views import NotARun, Run
 
@@ -286,3 +287,14 @@ def hashed(text: str) -> str:
     from corpus.tombstones import text_hashes
 
     return text_hashes(pa.array([text], pa.large_string()))[0]
+
+
+def test_whatif_equals_a_rebuild_of_what_is_left(built: Path, run: Path) -> None:
+    """Near copies that stayed out come back in a rebuild, and `whatif` says so."""
+    remove.remove(run, ids=[keeper(run)["id"]])
+    with Run(run) as opened:
+        decide(opened, revise(opened, [])[0])
+        told = opened.rows("select id, after from decided order by all")
+    rebuilt = run.parent / "rebuilt"
+    build(built.parent / "recipe.toml", rebuilt, [f'tombstones=["{run}"]'])
+    assert told == rows(rebuilt, "select id, step || '.' || reason as after from fates order by all")
