@@ -183,8 +183,8 @@ def remove(
         urls = [*urls, *(name for name in named if not takedowns.is_id(name))]
         ids = [*ids, *(name for name in named if takedowns.is_id(name))]
     done = takedowns.remove(run, urls, ids, reason, copies)
-    report_html.write(run)
     takedowns.show(run, done, lineage.uses(models, [row["id"] for row in done.documents]), models)
+    report_html.write(run)  # the old one, with its excerpts, is gone already
 
 
 def main() -> Any:

@@ -97,7 +97,8 @@ def read_arrow(path: Path) -> pa.Table:
 
 def mark_done(mark: Path, fingerprint: str, counts: dict[str, Any], *outputs: Path) -> None:
     """Say that a part is whole, what it was made from, and the hashes of its files."""
-    write_json(mark, {"fingerprint": fingerprint, **counts, "hashes": {path.name: file_hash(path) for path in outputs}})
+    hashes = {"hashes": {path.name: file_hash(path) for path in outputs}} if outputs else {}
+    write_json(mark, {"fingerprint": fingerprint, **counts, **hashes})
 
 
 def check_intact(mark: Path, *outputs: Path) -> None:
