@@ -19,6 +19,7 @@ edited       documents with edits carried out
 decide       rules on signals
 dedup/       what is a duplicate of what
 duplicates   third stage: dedup on a run folder
+against      earlier runs whose documents are not to come again
 write        last stage: docs, ledger, signals, duplicates, edits
 manifest     conservation proved, and what the run is made of
 schema       the columns of every file
@@ -38,6 +39,11 @@ views        a run opened in DuckDB
 terminal     what the commands print, for a person and for a pipe
 ask          `sql`
 why          the life of one document
+diff         what changed from one run to another
+remove       `remove`: a takedown
+takedown     a part's files without some documents
+tombstones   what must stay out for ever
+lineage      which models were trained on what
 replay       a run decided again with other thresholds
 whatif       what that would have changed
 report       the run in the terminal

@@ -27,8 +27,10 @@ def build(
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
+    _check_named(recipe, run)
     with held(run):
         _claim(recipe, run)
+        _finish_takedown(run)
         workers = Workers(min(num_workers, len(planned.parts)))
         try:
             workers.warm(_warm)
@@ -62,17 +64,45 @@ def _warm() -> None:
     import corpus.write  # noqa: F401
 
 
+def _check_named(recipe: Recipe, run: Path) -> None:
+    """What the recipe names besides its input must be there before anything is begun."""
+    if recipe.dedup.against:
+        from corpus.against import earlier
+
+        earlier(recipe, run)
+    if recipe.tombstones:
+        from corpus.tombstones import obeyed
+
+        obeyed(run, recipe.tombstones)
+
+
+def _finish_takedown(run: Path) -> None:
+    """What a killed `remove` has written whole takes its place before anything else does."""
+    if (run / "stages" / "takedown").exists():
+        from corpus.takedown import recover
+
+        recover(run)
+
+
 def _claim(recipe: Recipe, run: Path) -> None:
-    """Refuse a folder that another recipe began; begin it otherwise."""
+    """Refuse a folder that another recipe began; begin it otherwise. More input is no other recipe."""
     begun = run / "recipe.json"
     now = json.loads(json.dumps(recipe.resolved()))
     if begun.exists():
-        changed = sorted(_differences(json.loads(begun.read_text("utf-8")), now))
+        changed = sorted(_differences(_settings(json.loads(begun.read_text("utf-8"))), _settings(now)))
         if changed:
             raise RecipeError(
                 f"{run}: was begun with another recipe (differs in {', '.join(changed)}); choose another --out"
             )
     write_json(begun, now)
+
+
+def _settings(resolved: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without what it reads: files, earlier runs, tombstones. These may grow from one build to the next."""
+    sources = [{key: value for key, value in source.items() if key != "files"} for source in resolved["sources"]]
+    dedup = {key: value for key, value in resolved["dedup"].items() if key != "against"}
+    rest = {key: value for key, value in resolved.items() if key != "tombstones"}
+    return {**rest, "sources": {source["name"]: source for source in sources}, "dedup": dedup}
 
 
 def _differences(before: Any, now: Any, at: str = "") -> set[str]:

@@ -133,6 +133,60 @@ def sql(
     ask.show(run, query, "csv" if as_csv else "json" if as_json else "table")
 
 
+@app.command()
+def diff(
+    run: RunFolder,
+    other: Annotated[Path, typer.Argument(help="the run to compare with it", metavar="RUN2")],
+    examples: Annotated[int, typer.Option(help="documents to show of each kind of change", min=0)] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="write every change to a Parquet file", metavar="FILE.parquet"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What changed from one run to another: documents added, removed, edited; by which rule or setting.
+
+    Example: python -m corpus diff runs/web-1 runs/web-2 --out changes.parquet
+    """
+    from corpus import diff as changes
+
+    changes.show(run, other, examples, out, as_json)
+
+
+@app.command()
+def remove(
+    run: RunFolder,
+    urls: Annotated[
+        list[str], typer.Option("--url", help="everything at this address, now and later", metavar="URL")
+    ] = [],  # noqa: B006
+    ids: Annotated[list[str], typer.Option("--id", help="this document, by its id", metavar="ID")] = [],  # noqa: B006
+    listed: Annotated[
+        Path | None, typer.Option("--from", help="a file with one URL or id per line", metavar="FILE")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="kept in the ledger and in tombstones.json", metavar="TEXT")] = "",
+    copies: Annotated[bool, typer.Option("--copies", help="also what was dropped as a near copy of them")] = False,
+    models: Annotated[
+        list[Path], typer.Option("--models", help="a model folder: did it train on them?", metavar="MODEL")
+    ] = [],  # noqa: B006
+) -> None:
+    """Take documents down: their text goes from every file of the run and stays out of later builds.
+
+    Example: python -m corpus remove runs/web-1 --url https://example.org/page --reason "owner's request"
+    """
+    from corpus import lineage, report_html
+    from corpus import remove as takedowns
+
+    for model in models:  # nothing is changed where this cannot be answered
+        lineage.lineage_files(model)
+    if listed is not None:
+        named = [line.strip() for line in listed.read_text("utf-8").splitlines() if line.strip()]
+        urls = [*urls, *(name for name in named if not takedowns.is_id(name))]
+        ids = [*ids, *(name for name in named if takedowns.is_id(name))]
+    done = takedowns.remove(run, urls, ids, reason, copies)
+    takedowns.show(run, done, lineage.uses(models, [row["id"] for row in done.documents]), models)
+    report_html.write(run)  # the old one, with its excerpts, is gone already
+
+
 def main() -> Any:
     """Run the command line; every foreseen failure is one line on stderr."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")

@@ -9,22 +9,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpus import measure
+from corpus.against import EarlierPart, named
 from corpus.decide import fired
 from corpus.dedup import buckets, resolve, shingles
 from corpus.edited import texts
-from corpus.parts import mark_done, read_arrow, writing, writing_arrow
+from corpus.parts import check_intact, mark_done, read_arrow, writing, writing_arrow
 from corpus.plan import Task
 from corpus.recipe import Recipe
 from corpus.workers import Skip
 from corpus.write import verdicts_file
 
 Numbered = tuple[int, Task]
+Member = tuple[int, Task | EarlierPart]  # a part of this build, or of an earlier run
+_SHINGLES = ".shingles.arrow"
 Colliding = Sequence[tuple[int, bytes]]
 
 
 def gather_part(numbered: Numbered, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     """What a part sends into the shuffle: hashes of the documents that every rule passes."""
     index, task = numbered
+    check_intact(task.mark("measure"), *measure.outputs(task))
     alive = survivors(pq.read_table(task.file("stages/measure"), use_threads=False), task.recipe)
     entries = buckets.entries(read_keys(task), index, alive, task.recipe.dedup)
     return {"part": task.part.name, "rows": len(alive), "entries": entries}
@@ -40,45 +45,56 @@ def read_keys(task: Task) -> pa.Table:
     return read_arrow(task.file("stages/measure", ".keys.arrow"))
 
 
-def propose(tasks: Sequence[Task], colliding: Colliding) -> Iterator[tuple[int, Task, np.ndarray]]:
+def _keys(part: Task | EarlierPart) -> pa.Table:
+    return read_keys(part) if isinstance(part, Task) else part.keys
+
+
+def propose(members: Sequence[Member], colliding: Colliding) -> Iterator[tuple[int, Task | EarlierPart, np.ndarray]]:
     """(part's index, task, rows) of documents whose shingles must be compared."""
     collided = buckets.by_space(colliding)
     refs = resolve.candidates(collided)
     if not refs.size:
         return
-    needed = shingles.needed(collided, all_ranks(tasks, refs))
-    for index, task in enumerate(tasks):
+    needed = shingles.needed(collided, all_ranks(members, refs))
+    for index, part in members:
         rows = buckets.rows_of(needed, index)
         if rows.size:
-            yield index, task, rows
+            yield index, part, rows
 
 
-def all_ranks(tasks: Sequence[Task], refs: buckets.U64) -> pa.Table:
-    return pa.concat_tables(resolve.ranks(read_keys(task), index, refs) for index, task in enumerate(tasks))
+def all_ranks(members: Sequence[Member], refs: buckets.U64) -> pa.Table:
+    return pa.concat_tables(resolve.ranks(_keys(part), index, refs) for index, part in members)
 
 
-def shingles_part(item: tuple[int, Task, np.ndarray], skip: Skip, heartbeat: Path) -> str:
+def shingles_part(item: tuple[int, Task | EarlierPart, np.ndarray], skip: Skip, heartbeat: Path) -> str:
     """Write the shingle sets of some rows of a part; returns the file's path."""
-    index, task, rows = item
-    table = shingles.measure(texts(task, rows), buckets.docrefs(index, rows), task.recipe.dedup.shingle_words)
-    path = task.file("stages/dedup", ".shingles.arrow")
+    index, part, rows = item
+    if isinstance(part, Task):
+        text, words, path = texts(part, rows), part.recipe.dedup.shingle_words, part.file("stages/dedup", _SHINGLES)
+    else:
+        text, words, path = part.texts(rows), part.settings.shingle_words, part.file.with_suffix(_SHINGLES)
+    table = shingles.measure(text, buckets.docrefs(index, rows), words)
     with writing_arrow(path, table.schema) as out:
         out.write_table(table)
     return str(path)
 
 
-def write_verdicts(tasks: Sequence[Task], colliding: Colliding, files: Sequence[str]) -> resolve.Outcome:
+def write_verdicts(members: Sequence[Member], colliding: Colliding, files: Sequence[str]) -> resolve.Outcome:
     """Decide among the candidates; leaves one file for each part in which something is rejected."""
     collided = buckets.by_space(colliding)
     refs = resolve.candidates(collided)
     if not refs.size:
         return resolve.Outcome(resolve.VERDICTS.empty_table(), 0, 0)
     sets = [shingles.SCHEMA.empty_table(), *(read_arrow(Path(file)) for file in sorted(files))]
-    outcome = resolve.resolve(collided, all_ranks(tasks, refs), pa.concat_tables(sets), tasks[0].recipe.dedup)
+    tasks = [(index, part) for index, part in members if isinstance(part, Task)]
+    earlier = [(index, part) for index, part in members if isinstance(part, EarlierPart)]
+    settings = tasks[0][1].recipe.dedup
+    outcome = resolve.resolve(collided, all_ranks(members, refs), pa.concat_tables(sets), settings)
+    verdicts = outcome.verdicts.append_column("kept_in", named(earlier, outcome.keepers))
     for file in files:
         Path(file).unlink()
-    for index, task in enumerate(tasks):
-        _write_part(outcome.verdicts, index, task)
+    for index, task in tasks:
+        _write_part(verdicts, index, task)
     return outcome
 
 
@@ -94,4 +110,4 @@ def _write_part(verdicts: pa.Table, index: int, task: Task) -> None:
 def finish_dedup(outcome: resolve.Outcome, mark: Path, fingerprint: str) -> None:
     """Say that the stage is done, and what it cost."""
     counts = {"rejected": outcome.verdicts.num_rows, "compared": outcome.compared, "capped": outcome.capped}
-    mark_done(mark, fingerprint, counts)
+    mark_done(mark, fingerprint, counts, *sorted(mark.parent.glob("part-*.parquet")))

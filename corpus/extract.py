@@ -56,7 +56,12 @@ def extract_part(task: Task, skip: Skip, beat: Heartbeat) -> None:
         "input_bytes": task.part.num_bytes,
         "read_bytes": beat.bytes,
     }
-    mark_done(task.mark("extract"), task.marks["extract"], counts)
+    mark_done(task.mark("extract"), task.marks["extract"], counts, *outputs(task))
+
+
+def outputs(task: Task) -> tuple[Path, Path]:
+    """The files that this stage makes of a part."""
+    return task.file("stages/extract"), task.file("stages/extract", ".edits.parquet")
 
 
 def _records(task: Task) -> Iterator[tuple[str, int, Record]]:

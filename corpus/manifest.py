@@ -1,5 +1,6 @@
 """The end of a build: the books are proved, stale parts removed, and what the run is made of is written down."""
 
+import shutil
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from corpus import schema
+from corpus import schema, tombstones
 from corpus.failures import Failure
 from corpus.marks import VERSIONS
 from corpus.parts import marked, write_json
@@ -33,6 +34,10 @@ class ConservationError(Failure):
     """Something that was read is neither kept nor in the ledger, or is there twice."""
 
 
+class Unreadable(Failure):
+    """A file of the run that DuckDB cannot read."""
+
+
 def sweep(run: Path, tasks: list[Task]) -> None:
     """Remove parts of earlier builds into this folder whose input is gone, and what a kill left half-written."""
     wanted = {task.part.name for task in tasks}
@@ -42,13 +47,25 @@ def sweep(run: Path, tasks: list[Task]) -> None:
                 path.unlink()
         for path in (run / folder).glob(".*.tmp"):
             path.unlink()
+    spill = run / "stages" / "spill"
+    shutil.rmtree(spill, ignore_errors=True)
 
 
 def check_conservation(run: Path) -> dict[str, list[int]]:
     """Per input file: rows read, kept, in the ledger. Raises ConservationError where an id does not add up."""
+    try:
+        return _conservation(run)
+    except duckdb.Error as error:
+        told = str(error).partition("\n")[0]
+        raise Unreadable(f"{run}: a file of the run cannot be read; delete it and build again: {told}") from None
+
+
+def _conservation(run: Path) -> dict[str, list[int]]:
     offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     with duckdb.connect(config={**offline, "temp_directory": str(run / "stages" / "spill")}) as db:
-        db.execute(f"create view read as select id, provenance.file as file from {_parts(run, 'stages/extract')}")
+        extracted = any((run / "stages" / "extract").glob("part-*.parquet"))
+        read = f"provenance.file as file from {_parts(run, 'stages/extract')}"
+        db.execute(f"create view read as select id, {read if extracted else 'file from ' + _parts(run, 'signals')}")
         db.execute(
             f"""create view told as select id, provenance.file as file, true as kept from {_parts(run, "docs")}
             union all select id, provenance.file, false from {_parts(run, "ledger")}"""
@@ -82,13 +99,7 @@ def _parts(run: Path, folder: str) -> str:
 
 def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dict[str, Any]:
     """What a run is made of: plain data without a clock, so that the same input gives the same manifest."""
-    counts = [marked(task.mark("write")) for task in tasks]
-    reasons: dict[str, int] = {}
-    for count in counts:
-        for reason, number in count["reasons"].items():
-            reasons[reason] = reasons.get(reason, 0) + number
-    sums = {key: sum(count[key] for count in counts) for key in ("docs", "ledger", "text_bytes")}
-    hashes = {key: f"{sum(int(c[key], 16) for c in counts) & _MASK:032x}" for key in ("docs_hash", "ledger_hash")}
+    own = tombstones.load(run).digest
     return {
         "schema": schema.VERSION,
         "fingerprint": recipe.fingerprint(),
@@ -99,6 +110,20 @@ def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dic
         },
         "inputs": [{"file": file.path, "bytes": file.size} for file in planned.inputs],
         "parts": [task.part.name for task in tasks],
+        **books(run, [marked(task.mark("write")) for task in tasks]),
+        **({"tombstones": own} if own else {}),
+    }
+
+
+def books(run: Path, counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the parts of a run, counted by `write.Tally`, add up to. Raises ConservationError."""
+    reasons: dict[str, int] = {}
+    for count in counts:
+        for reason, number in count["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0) + number
+    sums = {key: sum(count[key] for count in counts) for key in ("docs", "ledger", "text_bytes")}
+    hashes = {key: f"{sum(int(c[key], 16) for c in counts) & _MASK:032x}" for key in ("docs_hash", "ledger_hash")}
+    return {
         "read": sums["docs"] + sums["ledger"],
         **sums,
         **hashes,

@@ -4,6 +4,7 @@ Nothing is decided here. Signals are kept for every row read, so that any thresh
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ import filters
 from corpus import schema
 from corpus.dedup.keys import keys
 from corpus.extract import EXTRACTED
-from corpus.parts import mark_done, row_groups, writing, writing_arrow
+from corpus.parts import mark_done, marked, row_groups, writing, writing_arrow
 from corpus.plan import Task
-from corpus.recipe import Recipe
+from corpus.recipe import Recipe, digest
 from filters.kernels.text import segments
 
 Column = Any  # pyarrow's Array or ChunkedArray; their stubs know too many kinds
@@ -41,7 +42,24 @@ def measure_part(task: Task) -> None:
             keys_out.write(measured.keys)
             edits_out.write(measured.edits)
             rows += batch.num_rows
-    mark_done(task.mark("measure"), task.marks["measure"], {"rows": rows})
+    base = task.marks["measure"]
+    mark_done(task.mark("measure"), fingerprint(task), {"rows": rows, "base": base}, *outputs(task))
+
+
+def outputs(task: Task) -> list[Path]:
+    """The files that this stage makes of a part."""
+    return [task.file("stages/measure", suffix) for suffix in (".parquet", ".keys.arrow", ".edits.parquet")]
+
+
+def fingerprint(task: Task) -> str:
+    """What the part is measured from: its extraction, less what was taken down since."""
+    return after_takedown(task.marks["measure"], marked(task.mark("extract")))
+
+
+def after_takedown(base: str, mark: dict[str, Any]) -> str:
+    """Other rows blanked, another result; `mark` is that of the extraction."""
+    removed = mark.get("removed")
+    return digest([base, removed]) if removed else base
 
 
 class Measured:

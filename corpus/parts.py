@@ -12,6 +12,20 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
+
+from corpus.failures import Failure
+
+
+class Damaged(Failure):
+    """A part's file is not what was written: its mark must go, so that it is made anew."""
+
+    def __init__(self, path: str, mark: str) -> None:
+        super().__init__(path, mark)
+        self.path, self.mark = path, mark
+
+    def __str__(self) -> str:
+        return f"{self.path}: is damaged (its hash is not the one in {self.mark}); delete it and build again"
 
 
 @contextlib.contextmanager
@@ -81,9 +95,27 @@ def read_arrow(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-def mark_done(mark: Path, fingerprint: str, counts: dict[str, Any]) -> None:
-    """Say that a part is whole, and what it was made from."""
-    write_json(mark, {"fingerprint": fingerprint, **counts})
+def mark_done(mark: Path, fingerprint: str, counts: dict[str, Any], *outputs: Path) -> None:
+    """Say that a part is whole, what it was made from, and the hashes of its files."""
+    hashes = {"hashes": {path.name: file_hash(path) for path in outputs}} if outputs else {}
+    write_json(mark, {"fingerprint": fingerprint, **counts, **hashes})
+
+
+def check_intact(mark: Path, *outputs: Path) -> None:
+    """Compare files with the hashes in their mark: a disk's flipped bit must not become a document. Raises Damaged."""
+    hashes = marked(mark).get("hashes", {})
+    for path in outputs:
+        if path.name in hashes and not (path.exists() and file_hash(path) == hashes[path.name]):
+            raise Damaged(str(path), str(mark))
+
+
+def file_hash(path: Path) -> str:
+    """Of the bytes; at several GB/s it costs nothing beside reading them as a table."""
+    hasher = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,6 +7,7 @@ write       verdicts joined back, shards, ledger: one task per part, on the pool
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,16 +19,19 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from corpus import marks, transforms
-from corpus.documents import documents_part, measured
+from corpus import marks, measure, tombstones, transforms
+from corpus.against import FOLDER, earlier, earlier_part
+from corpus.documents import OBEYED, documents_part, measured
 from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
 from corpus.failures import Failure
-from corpus.parts import done
+from corpus.parts import Damaged, check_intact, done, marked
 from corpus.plan import Plan, Task
 from corpus.progress import Meter, showing
 from corpus.recipe import Recipe, digest
 from corpus.workers import Workers
 from corpus.write import verdicts_file, write_part, written
+
+_MOST_REPAIRS = 20  # of damaged files in one build; more is a broken disk
 
 
 class BadOption(Failure):
@@ -55,12 +59,29 @@ class Build:
             Task(run, part, recipe, marks.part_marks(part, self._settings, _what(resolved[part.source.name])))
             for part in plan.parts
         ]
+        self._earlier = earlier(recipe, run)
+        self._obey(tombstones.obeyed(run, recipe.tombstones))
 
     def __call__(self) -> None:
-        """Run every stage that is not done yet."""
-        self._documents()
-        self._dedup()
-        self._write()
+        """Run every stage that is not done yet; what is found damaged on the way is made anew."""
+        for repairs in range(_MOST_REPAIRS + 1):
+            try:
+                self._documents()
+                self._dedup()
+                self._write()
+                return
+            except Damaged as error:
+                if repairs == _MOST_REPAIRS:
+                    raise
+                print(f"{error.path}: is damaged; made anew", file=sys.stderr)
+                Path(error.mark).unlink(missing_ok=True)
+
+    def _obey(self, stones: tombstones.Tombstones) -> None:
+        """Lay down for the workers what must stay out of this build."""
+        if stones:
+            tombstones.save(self.run / OBEYED, stones)
+        for task in self.tasks:
+            task.marks["tombstones"] = stones.digest
 
     def _documents(self) -> None:
         missing = [task for task in self.tasks if not measured(task)]
@@ -70,17 +91,24 @@ class Build:
             _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(documents_part)
 
     def _dedup(self) -> None:
-        fingerprint = digest([[task.marks["measure"] for task in self.tasks], self._settings["dedup"]])
+        before = [[part.run, part.name, part.fingerprint] for _, part in self._earlier]
+        fingerprint = digest([[measure.fingerprint(task) for task in self.tasks], self._settings["dedup"], before])
         mark = self.run / "stages" / "dedup" / "dedup.done.json"
         if done(mark, fingerprint):
             return
         mark.parent.mkdir(parents=True, exist_ok=True)
         for stale in mark.parent.iterdir():
             stale.unlink()
+        self._forget_others()
+        numbered = list(enumerate(self.tasks))
         with self._stage("dedup", self.tasks) as pipeline:
-            once = pipeline | "once" >> beam.Create([self.tasks], reshuffle=False)
-            parts = pipeline | "parts" >> beam.Create(list(enumerate(self.tasks)), reshuffle=False)
-            colliding = parts | "keys" >> transforms.OnWorkers(gather_part) | transforms.Collide()
+            once = pipeline | "once" >> beam.Create([[*numbered, *self._earlier]], reshuffle=False)
+            parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=False)
+            keys = parts | "keys" >> transforms.OnWorkers(gather_part)
+            if self._earlier:
+                others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=False)
+                keys = (keys, others | "earlier" >> transforms.OnWorkers(earlier_part)) | beam.Flatten()
+            colliding = keys | transforms.Collide()
             sets = (
                 once
                 | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
@@ -92,11 +120,20 @@ class Build:
                 | "done" >> beam.Map(finish_dedup, mark, fingerprint)
             )
 
+    def _forget_others(self) -> None:
+        """Remove the keys of earlier runs that are compared no longer."""
+        wanted = {path for _, part in self._earlier for path in (part.file, part.mark)}
+        for path in (self.run / FOLDER).glob("part-*"):
+            if path not in wanted:
+                path.unlink()
+
     def _write(self) -> None:
+        mark = self.run / "stages" / "dedup" / "dedup.done.json"
+        check_intact(mark, *(mark.parent / name for name in marked(mark).get("hashes", {})))
         for task in self.tasks:
             verdicts = verdicts_file(task)
             found = xxhash.xxh3_128_hexdigest(verdicts.read_bytes()) if verdicts.exists() else ""
-            task.marks["write"] = digest([task.marks["measure"], found, self._settings["write"]])
+            task.marks["write"] = digest([measure.fingerprint(task), found, self._settings["write"]])
         missing = [task for task in self.tasks if not done(task.mark("write"), task.marks["write"], *written(task))]
         with self._stage("write", missing) as pipeline:
             _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(write_part)
@@ -109,7 +146,9 @@ class Build:
         meter = Meter(name, sum(sizes.values()))
 
         def tell(result: dict[str, Any]) -> None:
-            meter.part_done(result["rows"], result.get("read_bytes", 0), sizes[result["part"]], result.get("docs"))
+            meter.part_done(
+                result["rows"], result.get("read_bytes", 0), sizes.get(result["part"], 0), result.get("docs")
+            )
 
         failures = transforms.use(self._workers, tell)
         pipeline = beam.Pipeline(runner=self._runner, options=self._options)

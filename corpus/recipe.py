@@ -69,6 +69,7 @@ class Recipe:
     extract: Extract = Extract()
     dedup: Dedup = Dedup()
     write: Write = Write()
+    tombstones: tuple[str, ...] = ()  # runs and files whose documents, once taken down, stay out of this build too
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # step name -> its filter or editor
 
     def fingerprint(self) -> str:
@@ -111,7 +112,7 @@ def parse(raw: Mapping[str, Any], file: str) -> Recipe:
     stray = [key for key in raw if key in filters.names()]
     if stray:
         raise RecipeError(f"{file}: [{stray[0]}] has settings but is not in `steps`")
-    known = {"sources", "steps", "extract", "dedup", "write"}
+    known = {"sources", "steps", "extract", "dedup", "write", "tombstones"}
     for key in raw:
         if key not in known:
             raise RecipeError(f"{file}: unknown key {key!r}{_suggest(key, known | set(steps))}")

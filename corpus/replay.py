@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus import recipe as recipes
+from corpus.against import earlier
 from corpus.decide import rules
 from corpus.dedup import replay as dedup
 from corpus.duplicates import read_keys
@@ -68,17 +69,18 @@ def revise(run: Run, overrides: Sequence[str]) -> tuple[Recipe, list[Change]]:
     for override in overrides:
         recipes.put(raw, override)
     new = recipes.parse(raw, "--set")
-    changes = _changes(old.resolved(), new.resolved())
-    for change in changes:
+    changed = changes(old.resolved(), new.resolved())
+    for change in changed:
         _check(change, old)
-    return new, changes
+    return new, changed
 
 
-def _changes(before: Any, after: Any, at: str = "") -> list[Change]:
+def changes(before: Any, after: Any, at: str = "") -> list[Change]:
+    """The settings in which two resolved recipes differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted(before.keys() | after.keys())
         return [
-            found for key in keys for found in _changes(before.get(key), after.get(key), f"{at}.{key}" if at else key)
+            found for key in keys for found in changes(before.get(key), after.get(key), f"{at}.{key}" if at else key)
         ]
     return [] if before == after else [Change(at, before, after)]
 
@@ -89,7 +91,8 @@ def _check(change: Change, recipe: Recipe) -> None:
     table = change.key.partition(".")[0]
     if change.key in accepted or turned_off or table in _NO_DOCUMENT:
         return
-    stage = {"sources": "extract", "extract": "extract"}.get(table, "measure")
+    stage = {"sources": "extract", "extract": "extract", "tombstones": "extract"}.get(table, "measure")
+    stage = "dedup" if change.key == "dedup.against" else stage
     same = [key for key in accepted if key.startswith(f"{table}.")]
     raise RecipeError(
         f"--set {change.key}: is no threshold, so its effect is not stored: a rebuild redoes the stage `{stage}` "
@@ -170,7 +173,9 @@ def _duplicates(run: Run, new: Recipe) -> pa.Table:
         survives = [np.zeros(read_keys(task).num_rows, np.bool_) for task in tasks]
         for part, rows in _alive(run).items():
             survives[part][rows] = True
-        verdicts = dedup.deduplicate([_Stored(task) for task in tasks], survives, new.dedup).verdicts
+        before = [part for _, part in earlier(new, run.path)]
+        stored = [_Stored(task) for task in tasks]
+        verdicts = dedup.deduplicate(stored, survives, new.dedup, earlier=before).verdicts
     except FileNotFoundError as error:
         raise NotARun(
             f"{error.filename or error}: is missing, and duplicates cannot be decided again without it"

@@ -5,7 +5,10 @@ Raise `VERSION` with any change; readers of a run refuse another version.
 
 import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
+
+# The reason, at the stage `correction`, of what was taken down.
+TAKEDOWN = "takedown"
 
 TURN = pa.struct([("role", pa.string()), ("content", pa.large_string())])
 # start and end count code points in `text`
@@ -69,6 +72,7 @@ EVIDENCE = pa.struct(
         ("jaccard", pa.float64()),  # exact, over the sets of shingles
         ("containment", pa.float64()),  # share of the rejected document's shingles found in the kept one
         ("bands", pa.int32()),  # LSH bands that the two share
+        ("kept_in", pa.string()),  # the earlier run that has the kept document, as the recipe names it; null: this run
     ]
 )
 
@@ -100,6 +104,7 @@ DUPLICATES = pa.schema(
         ("jaccard", pa.float64()),
         ("containment", pa.float64()),
         ("bands", pa.int32()),
+        ("kept_in", pa.string()),
     ]
 )
 

@@ -57,10 +57,12 @@ class NotARun(Failure, OSError):
 class Run:
     """A run folder, opened. Close it, or use it in a `with`."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises NotARun."""
+    def __init__(self, path: Path, unfinished: bool = False) -> None:
+        """Raises NotARun; also where a takedown was broken off, unless `unfinished`."""
         self.path = path
         self.manifest = _manifest(path)
+        if not unfinished and self.tombstones != self.manifest.get("tombstones", ""):
+            raise NotARun(f"{path}: a takedown is not finished; `python -m corpus remove {path}` goes on with it")
         self.db = _connect(self.files())
 
     @functools.cached_property
@@ -72,6 +74,15 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Every setting of the recipe as plain data."""
         return _json(self.path / "recipe.json")
+
+    @property
+    def tombstones(self) -> str:
+        """What the run's own tombstones are now; the manifest says what they were when it was written."""
+        if not (self.path / "tombstones.json").exists():
+            return ""
+        from corpus.tombstones import load  # loads the kernels: only where there are some
+
+        return load(self.path).digest
 
     @property
     def timing(self) -> dict[str, Any]:

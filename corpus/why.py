@@ -35,18 +35,20 @@ class NoSuchDocument(Failure, LookupError):
 
 def find(run: Run, key: str) -> list[str]:
     """Ids of the documents that a URL, an id or the first digits of an id name. Raises NoSuchDocument."""
-    by_url = _ids(run, "url = ?", key)
-    if by_url:
-        return by_url
+    return _ids(run, "url = ?", key) or by_id(run, key)
+
+
+def by_id(run: Run, key: str) -> list[str]:
+    """The document whose id begins with some digits. Raises NoSuchDocument."""
     digits = key.lower()
-    by_id = []
+    found = []
     if len(digits) >= MIN_PREFIX and set(digits) <= set("0123456789abcdef"):
-        by_id = _ids(run, "starts_with(id, ?)", digits)
-    if len(by_id) > 1:
-        raise NoSuchDocument(f"{key}: several ids begin so: {', '.join(by_id[:_SUGGESTIONS])}")
-    if not by_id:
+        found = _ids(run, "starts_with(id, ?)", digits)
+    if len(found) > 1:
+        raise NoSuchDocument(f"{key}: several ids begin so: {', '.join(found[:_SUGGESTIONS])}")
+    if not found:
         raise NoSuchDocument(_suggest(run, key))
-    return by_id
+    return found
 
 
 def _ids(run: Run, condition: str, value: str) -> list[str]:
@@ -121,7 +123,8 @@ def show(path: Path, key: str) -> None:
 def _next(out: Console, run: Run, life: dict[str, Any]) -> None:
     folder = shlex.quote(str(run.path))
     if life["kept_id"]:
-        command = f"why {folder} {life['kept_id']}   # the document it is a copy of"
+        where = (life["evidence"] or {}).get("kept_in")
+        command = f"why {shlex.quote(where) if where else folder} {life['kept_id']}   # the document it is a copy of"
     elif sets := _would_keep(run, life):
         command = f"whatif {folder} {sets}   # what else this would keep"
     else:
@@ -217,7 +220,9 @@ def _copying(out: Console, life: dict[str, Any]) -> None:
             for name in ("jaccard", "containment", "bands")
             if evidence.get(name) is not None
         ]
-        out.print(line(f"\nDuplicate ({evidence.get('kind')}) of {life['kept_id']}", "bold"))
+        run = f" in the earlier run {evidence['kept_in']}" if evidence.get("kept_in") else ""
+        out.print(line(f"\nDuplicate ({evidence.get('kind')}) of {life['kept_id']}{run}", "bold"))
+        kept = kept or (f"why {evidence['kept_in']} tells of it" if run else None)
         out.print(line(f"  {kept or 'without a URL'}{'; ' + ', '.join(said) if said else ''}"))
     if life["copies"]:
         out.print(line(f"\nCopies of it, rejected in its favour: {len(life['copies']):,}", "bold"))

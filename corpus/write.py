@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from corpus import schema
+from corpus import extract, measure, schema
 from corpus.decide import Bound, fired, rules
 from corpus.edited import edited_rows
 from corpus.guard import Heartbeat
-from corpus.parts import mark_done, row_groups, writing
+from corpus.parts import check_intact, mark_done, row_groups, writing
 from corpus.plan import Task
 from corpus.recipe import Recipe
 from corpus.workers import Skip
@@ -34,6 +34,8 @@ def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
         "max_bytes": 64 << 20,
         "level": task.recipe.write.compression_level,
     }
+    check_intact(task.mark("extract"), *extract.outputs(task))
+    check_intact(task.mark("measure"), *measure.outputs(task))
     tally = Tally()
     signals_schema = _signals_schema(task)
     with (
@@ -105,7 +107,7 @@ def _ledger(
     stages, reasons, details = [], [], []
     for failure, hit, verdict in zip(rows["failure"].to_pylist(), told, verdicts, strict=True):
         stage, reason = (
-            ("extract", failure["reason"]) if failure
+            ("correction" if failure["reason"] == schema.TAKEDOWN else "extract", failure["reason"]) if failure
             else ("filter", hit[0]["reason"]) if hit
             else ("dedup", f"{verdict['kind']}_duplicate")
         )  # fmt: skip

@@ -89,3 +89,32 @@ def test_survives_must_fit() -> None:
     part = Memory(DOCS.empty_table())
     with pytest.raises(ValueError, match="1 values for 0 documents"):
         replay.deduplicate([part], [np.ones(1, bool)], CONFIG)
+
+
+@given(st.lists(row, max_size=20), st.lists(row, max_size=20), st.integers(1, 3))
+@hypothesis_settings(max_examples=80, deadline=None)
+def test_documents_of_earlier_runs_are_keepers_whatever_their_rank(
+    old: list[dict[str, Any]], new: list[dict[str, Any]], cuts: int
+) -> None:
+    before = [{"id": f"o{i:03d}", **values} for i, values in enumerate(old) if values["text"]]
+    fresh = [{"id": f"n{i:03d}", **values} for i, values in enumerate(new)]
+
+    def against(earlier: list[list[dict[str, Any]]]) -> dict[str, tuple[Any, ...]]:
+        part = Memory(pa.Table.from_pylist(fresh, schema=DOCS))
+        others = [Memory(pa.Table.from_pylist(rows, schema=DOCS)) for rows in earlier]
+        outcome = replay.deduplicate([part], [np.ones(len(fresh), bool)], CONFIG, earlier=others)
+        assert len(outcome.keepers) == outcome.verdicts.num_rows
+        found = outcome.verdicts.drop_columns(["docref"]).to_pylist()
+        return {verdict["id"]: tuple(verdict.values()) for verdict in found}
+
+    found = against([before])
+    assert all(name.startswith("n") for name in found)
+    assert against([before[cut::cuts] for cut in range(cuts)]) == found
+    assert {verdict[2] for verdict in found.values()} <= {row["id"] for row in before} | {
+        row["id"] for row in fresh if row["id"] not in found
+    }
+    told = {" ".join(row["text"].lower().split()) for row in before} - {""}
+    for document in fresh:
+        if document["text"] and " ".join(document["text"].lower().split()) in told:
+            assert document["id"] in found
+    assert against([]) == verdicts([[{**document, "alive": True} for document in fresh]])

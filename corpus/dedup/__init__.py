@@ -41,6 +41,7 @@ class Settings:
     num_permutations: int = _threshold(112)  # read with `threshold` only
     keep: tuple[str, ...] = _threshold(("score", "length", "date_newest", "source"))  # the first that differs decides
     source_priority: tuple[str, ...] = ()  # best first; sources not named come last
+    against: tuple[str, ...] = _threshold(())  # earlier runs: what they kept stays, copies of it here go
 
     def __post_init__(self) -> None:
         for key in ("shingle_words", "bands", "rows", "num_permutations"):
@@ -53,7 +54,7 @@ class Settings:
         for word in self.keep:
             if word not in POLICIES:
                 raise ValueError(f"keep: {word!r} is not one of {', '.join(POLICIES)}")
-        for key in ("keep", "source_priority"):
+        for key in ("keep", "source_priority", "against"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise ValueError(f"{key}: {', '.join(getattr(self, key))} names something twice")
         if {"date_newest", "date_oldest"} <= set(self.keep):

@@ -2,6 +2,7 @@
 
 One value per part and space shuffles 264,000 documents/s in Beam, one element per hash 12,000 (reference/beam.md §5).
 A *payload* is n hashes and then n docrefs, both little-endian uint64. A *docref* names a document: part << 32 | row.
+Parts from `EARLIER` up are of earlier runs: their documents are settled, and come first whatever their rank.
 A *space* is a kind of hash: 0 record, 1 url, 2 exact, 3 and up the bands.
 """
 
@@ -17,6 +18,7 @@ from corpus.dedup import Settings
 
 U64 = npt.NDArray[np.uint64]
 RECORD, URL, EXACT, BANDS = 0, 1, 2, 3
+EARLIER = 1 << 31
 _WORD = "<u8"
 
 
@@ -95,7 +97,7 @@ def unpack(payload: bytes) -> tuple[U64, U64]:
 def collisions(payloads: Iterable[bytes]) -> bytes | None:
     """The payload of documents that share their hash with another one, sorted by hash and docref; None without any.
 
-    Payloads of one key, in whatever order they arrive.
+    Payloads of one key, in whatever order they arrive. Hashes that only settled documents have are left out.
     """
     pairs = [unpack(payload) for payload in payloads]
     if not pairs:
@@ -109,8 +111,19 @@ def collisions(payloads: Iterable[bytes]) -> bytes | None:
     # Few documents collide: finding them first is 3 x faster than sorting all by two columns.
     shared = np.isin(hashes, np.unique(repeated))
     hashes, refs = hashes[shared], refs[shared]
+    new = ~settled(refs)
+    if not new.all():
+        shared = np.isin(hashes, np.unique(hashes[new]))
+        hashes, refs = hashes[shared], refs[shared]
+    if not refs.size:
+        return None
     order = np.lexsort((refs, hashes))
     return pack(hashes[order], refs[order])
+
+
+def settled(refs: U64) -> npt.NDArray[np.bool_]:
+    """Which documents are of earlier runs."""
+    return refs >> np.uint64(32) >= np.uint64(EARLIER)
 
 
 def by_space(collided: Iterable[tuple[int, bytes | None]], partitions: int = 1) -> dict[int, list[bytes]]:

@@ -45,6 +45,7 @@ class Outcome:
     verdicts: pa.Table
     compared: int  # pairs whose Jaccard similarity was computed
     capped: int  # documents that met a bucket with more than `max_keepers` keepers and were not compared with all
+    keepers: U64 = dataclasses.field(default_factory=lambda: np.zeros(0, np.uint64))  # docref of each row's kept_id
 
 
 def candidates(collisions: dict[int, list[bytes]]) -> U64:
@@ -67,7 +68,7 @@ def resolve(
     settings: Settings,
     max_keepers: int = 1000,
 ) -> Outcome:
-    """Decide among the candidates.
+    """Decide among the candidates. Those of earlier runs are settled: keepers all of them, before any other.
 
     `collisions` are `buckets.by_space`; `ranks` has every candidate (`ranks` of all parts); `shingle_sets` has those
     that `shingles.needed` names. At most the `max_keepers` best keepers of a bucket are compared. Raises ValueError
@@ -76,16 +77,19 @@ def resolve(
     ranks = ranks.sort_by("docref")
     refs = ranks["docref"].to_numpy()
     doc_offsets, doc_buckets, bucket_kind = _memberships(collisions, refs)
+    settled = buckets.settled(refs)
     order = _order(ranks, settings.keep)
+    order = np.concatenate([order[settled[order]], order[~settled[order]]])
     texts = _codes(ranks["exact"])
     set_of, values, offsets = _sets(shingle_sets, refs, texts)
     _check_sets(set_of, doc_offsets, doc_buckets, bucket_kind)
     keeper, kind = np.full(refs.size, -1, np.int64), np.full(refs.size, -1, np.int8)
     evidence, counts = np.zeros((refs.size, 3)), np.zeros(2, np.int64)
-    members = (order, doc_offsets, doc_buckets, bucket_kind, _codes(ranks["id"]), texts)
+    members = (order, settled, doc_offsets, doc_buckets, bucket_kind, _codes(ranks["id"]), texts)
     out = (keeper, kind, evidence, counts)
     sweep(*members, set_of, values, offsets, settings.min_jaccard, max_keepers, *out)
-    return Outcome(_verdicts(ranks, keeper, kind, evidence), int(counts[0]), int(counts[1]))
+    verdicts = _verdicts(ranks, keeper, kind, evidence)
+    return Outcome(verdicts, int(counts[0]), int(counts[1]), refs[keeper[keeper >= 0]])
 
 
 def _order(ranks: pa.Table, keep: tuple[str, ...]) -> I64:

@@ -20,6 +20,7 @@ RECORD, URL, EXACT, NEAR = 0, 1, 2, 3
 @compiled
 def sweep(
     order: I64,
+    settled: npt.NDArray[np.bool_],
     doc_offsets: I64,
     doc_buckets: I64,
     bucket_kind: I8,
@@ -45,6 +46,9 @@ def sweep(
     shared, met = np.zeros(order.size, np.int64), np.empty(order.size, np.int64)
     for doc in order:
         mine = doc_buckets[doc_offsets[doc] : doc_offsets[doc + 1]]
+        if settled[doc]:
+            used = _enlist(doc, mine, sizes, max_keepers, lists, links, used)
+            continue
         found, how = _identical(doc, mine, bucket_kind, ids, texts, lists, links)
         if found >= 0:
             evidence[doc, 0] = evidence[doc, 1] = 1.0
