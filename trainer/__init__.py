@@ -4,4 +4,10 @@ cli          the commands of `python -m trainer`
 recipe       a TOML recipe as frozen dataclasses, and clear errors
 recipes/     recipes to start from
 failures     what may end a command in a foreseen way
+memory       what a run will take of a device's memory, and what to change where that is too much
+tune         `tune`: a search over recipes under a budget of tokens
+search_space a TOML file of keys and what they may be
+scale        `scale`: small runs, a law of size and data, advice for a budget
+power_law    L(N, D) fitted, with intervals
+search_report the pages of tune and scale
 """
