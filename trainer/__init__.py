@@ -10,4 +10,10 @@ search_space a TOML file of keys and what they may be
 scale        `scale`: small runs, a law of size and data, advice for a budget
 power_law    L(N, D) fitted, with intervals
 search_report the pages of tune and scale
+model        the transformer, and the dial that derives its shape
+attention    who may look at whom, by the kernel a device does best; the cache of keys and values
+head         the loss of every target, without logits of the whole batch
+generate     text from a model, token by token
+huggingface  folders that transformers loads, written and read
+adapters     low-rank adapters on a model's matrices
 """
