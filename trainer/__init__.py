@@ -4,6 +4,14 @@ cli          the commands of `python -m trainer`
 recipe       a TOML recipe as frozen dataclasses, and clear errors
 recipes/     recipes to start from
 failures     what may end a command in a foreseen way
+run_folder   a corpus's run folder: checked, and read piece by piece
+tokenizer    byte-level BPE, trained or given, in the Hugging Face layout
+chat_format  a conversation as tokens, and which of them are learnt
+packing      documents to token shards, once
+shards       token shards by memory map, cut into rows
+order        which rows a step reads, by arithmetic
+loader       the rows of a step, read ahead
+trigram      the baseline that a model has to beat
 memory       what a run will take of a device's memory, and what to change where that is too much
 tune         `tune`: a search over recipes under a budget of tokens
 search_space a TOML file of keys and what they may be
