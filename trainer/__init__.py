@@ -21,6 +21,7 @@ search_report the pages of tune and scale
 model        the transformer, and the dial that derives its shape
 attention    who may look at whom, by the kernel a device does best; the cache of keys and values
 head         the loss of every target, without logits of the whole batch
+fused        norm, rotation and gate in single passes on a CPU
 generate     text from a model, token by token
 huggingface  folders that transformers loads, written and read
 adapters     low-rank adapters on a model's matrices

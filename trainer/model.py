@@ -6,6 +6,7 @@ per layer, attention that ends at document borders. `depth` sets everything else
 
 import dataclasses
 import hashlib
+import importlib.util
 import math
 from collections.abc import Iterator
 
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from trainer import attention, head, recipe
 from trainer.attention import Cache, Mask
 from trainer.failures import UsageFailure
+
+if importlib.util.find_spec("numba") is not None:  # the bare image of a GPU machine lacks it, and has no use for it
+    from trainer import fused
 
 TIED_BELOW = 50_000_000  # parameters: below, the embeddings are much of the model, and one matrix for both pays
 
@@ -134,6 +138,11 @@ class Linear(nn.Linear):
         return F.linear(input, self.weight.to(input.dtype))
 
 
+def fusable(x: Tensor) -> bool:
+    """Whether fused.py has a faster form of what follows."""
+    return "fused" in globals() and fused.fits(x)
+
+
 class Norm(nn.Module):
     """RMSNorm with a gain (arXiv 1910.07467) over the last axis."""
 
@@ -143,6 +152,8 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if fusable(x):
+            return fused.norm(x, self.weight, self.eps)
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
@@ -159,6 +170,13 @@ def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
+def turn(x_BTHD: Tensor, norm: Norm | None, cos: Tensor, sin: Tensor) -> Tensor:
+    """Queries or keys, normalised (or not) and rotated."""
+    if fusable(x_BTHD):
+        return fused.turn(x_BTHD, norm.weight if norm else None, cos, sin, norm.eps if norm else 0.0)
+    return rotate(norm(x_BTHD) if norm else x_BTHD, cos, sin)
+
+
 class Attention(nn.Module):
     """One layer's attention."""
 
@@ -169,8 +187,8 @@ class Attention(nn.Module):
         self.k_proj = Linear(shape.width, shape.kv_heads * shape.head_width)
         self.v_proj = Linear(shape.width, shape.kv_heads * shape.head_width)
         self.o_proj = Linear(shape.heads * shape.head_width, shape.width)
-        self.q_norm = Norm(shape.head_width, shape.norm_eps) if shape.qk_norm else nn.Identity()
-        self.k_norm = Norm(shape.head_width, shape.norm_eps) if shape.qk_norm else nn.Identity()
+        self.q_norm = Norm(shape.head_width, shape.norm_eps) if shape.qk_norm else None
+        self.k_norm = Norm(shape.head_width, shape.norm_eps) if shape.qk_norm else None
 
     def forward(
         self, x_BTC: Tensor, cos: Tensor, sin: Tensor, mask: Mask, cache: Cache | None = None, layer: int = 0
@@ -178,8 +196,7 @@ class Attention(nn.Module):
         q_BTHD, k_BTGD, v_BTGD = (
             project(x_BTC).unflatten(-1, (-1, self.head_width)) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q_BTHD = rotate(self.q_norm(q_BTHD), cos, sin)
-        k_BTGD = rotate(self.k_norm(k_BTGD), cos, sin)
+        q_BTHD, k_BTGD = turn(q_BTHD, self.q_norm, cos, sin), turn(k_BTGD, self.k_norm, cos, sin)
         if cache is not None:
             k_BTGD, v_BTGD = cache.store(layer, k_BTGD, v_BTGD)
         out: Tensor = self.o_proj(attention.attend(q_BTHD, k_BTGD, v_BTGD, mask).flatten(-2))
@@ -196,10 +213,15 @@ class Mlp(nn.Module):
         self.down_proj = Linear(shape.mlp_width, shape.width)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        up: Tensor = self.up_proj(x_BTC)
-        inner = up.relu().square() if self.gate_proj is None else F.silu(self.gate_proj(x_BTC)) * up
-        out: Tensor = self.down_proj(inner)
+        out: Tensor = self.down_proj(self._inner(x_BTC))
         return out
+
+    def _inner(self, x_BTC: Tensor) -> Tensor:
+        up_BTM: Tensor = self.up_proj(x_BTC)
+        if self.gate_proj is None:
+            return fused.square(up_BTM) if fusable(up_BTM) else up_BTM.relu().square()
+        gate_BTM: Tensor = self.gate_proj(x_BTC)
+        return fused.gate(gate_BTM, up_BTM) if fusable(up_BTM) else F.silu(gate_BTM) * up_BTM
 
 
 class Layer(nn.Module):
