@@ -7,6 +7,8 @@ failures     what may end a command in a foreseen way
 run_folder   a corpus's run folder: checked, and read piece by piece
 tokenizer    byte-level BPE, trained or given, in the Hugging Face layout
 chat_format  a conversation as tokens, and which of them are learnt
+encoding     documents to tokens, in the order of their files
+splits       what is held out, and the order of documents
 packing      documents to token shards, once
 shards       token shards by memory map, cut into rows
 order        which rows a step reads, by arithmetic

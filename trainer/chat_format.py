@@ -6,7 +6,7 @@ prompt is always a prefix of the conversation that it begins.
 
 from collections.abc import Mapping, Sequence
 
-from trainer.failures import Failure
+from trainer.failures import UsageFailure
 from trainer.tokenizer import ASSISTANT, END_OF_TURN, SYSTEM, USER, Tokenizer
 
 # What other formats call the three. A tool speaks to the assistant as a user does, and is as little to be imitated.
@@ -27,8 +27,8 @@ Turn = Mapping[str, str]  # role, content
 def conversation_ids(tokenizer: Tokenizer, turns: Sequence[Turn]) -> tuple[list[int], list[int]]:
     """Ids of a conversation without the end token before it, and for each 1 where it is learnt.
 
-    Learnt: what the assistant says and the `<|end|>` after it, for that is how the model learns to stop. Failure names
-    an unknown role.
+    Learnt: what the assistant says and the `<|end|>` after it, for that is how the model learns to stop. UsageFailure
+    names an unknown role.
     """
     return conversations_ids(tokenizer, [turns])[0]
 
@@ -78,5 +78,5 @@ def template(end: str) -> str:
 def _token(turn: Turn) -> str:
     token = ROLES.get(turn["role"])
     if token is None:
-        raise Failure(f"role {turn['role']!r} is unknown; conversations have {', '.join(ROLES)}")
+        raise UsageFailure(f"role {turn['role']!r} is unknown; conversations have {', '.join(ROLES)}")
     return token

@@ -111,7 +111,7 @@ class Tokenizer:
         return Tokenizer(inner.to_str(), self._end_text, None)
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json and what `transformers.AutoTokenizer` wants beside it; a given one keeps its settings."""
+        """Write tokenizer.json and what `transformers.AutoTokenizer` wants beside it; a given one keeps its own."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tokenizer.json").write_text(self._definition, "utf-8")
         config = self._config or {
