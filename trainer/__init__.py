@@ -14,6 +14,8 @@ journal      what a run writes down as it goes
 lineage      for every step the documents behind it, with their losses
 evaluate     bits per byte by source, samples
 progress     what a person sees while a model trains
+summary      what the commands print about a model
+talk         a model at the terminal
 files        files that are written whole or not at all
 failures     what may end a command in a foreseen way
 run_folder   a corpus's run folder: checked, and read piece by piece
