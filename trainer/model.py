@@ -316,16 +316,17 @@ class Transformer(nn.Module):
             layer.compile(*args, **kwargs)
 
     def matrices(self) -> list[tuple[str, nn.Parameter]]:
-        """The layers' matrices: what Muon takes."""
+        """The layers' matrices: what Muon takes. Frozen ones are nowhere."""
         return [(name, parameter) for name, parameter in self._split(True)]
 
     def rest(self) -> list[tuple[str, nn.Parameter]]:
-        """Embeddings, the output matrix and gains."""
+        """Embeddings, the output matrix, gains and low-rank adapters."""
         return [(name, parameter) for name, parameter in self._split(False)]
 
     def _split(self, matrix: bool) -> Iterator[tuple[str, nn.Parameter]]:
         for name, parameter in self.named_parameters():
-            if (parameter.ndim == 2 and ".layers." in name) == matrix:
+            inside = parameter.ndim == 2 and ".layers." in name and ".lora_" not in name
+            if inside == matrix and parameter.requires_grad:
                 yield name, parameter
 
     def _rotation(self, tokens_BT: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:

@@ -125,6 +125,17 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Adapter:
+    """Low-rank adapters beside frozen matrices, for fine-tuning a model that is given; see adapters.inject."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    rank: CountOrNone = 0  # 0: none, everything is trained
+    alpha: Positive = 16.0  # an adapter counts alpha / rank times
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """One training run."""
 
@@ -135,6 +146,8 @@ class Recipe:
     model: Model = Model()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
+    # The loop, before it makes optimizers: adapters.inject(model, rank, alpha, targets, train.seed) where rank > 0.
+    adapter: Adapter = Adapter()
 
 
 DEFAULT = Path(__file__).parent / "recipes" / "default.toml"
