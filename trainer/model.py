@@ -9,15 +9,18 @@ import hashlib
 import importlib.util
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer import attention, head, recipe
+from trainer import attention, head
 from trainer.attention import Cache, Mask
 from trainer.failures import UsageFailure
 
+if TYPE_CHECKING:
+    from trainer import recipe
 if importlib.util.find_spec("numba") is not None:  # the bare image of a GPU machine lacks it, and has no use for it
     from trainer import fused
 
@@ -70,7 +73,7 @@ class Shape:
         return 6.0 * matrices + 12.0 * self.heads * self.head_width * spans
 
 
-def shape_of(model: recipe.Model, vocab: int) -> Shape:
+def shape_of(model: "recipe.Model", vocab: int) -> Shape:
     """The depth dial: width = 64 x depth, heads 64 wide below 1024 and 128 above, as far as that divides.
 
     kv_heads = heads unless set; the MLP is 8/3 (swiglu) or 4 (relu2) times the width, rounded to 64; embeddings are
@@ -113,7 +116,7 @@ def _head_width(width: int, heads: int) -> int:
     return next((size for size in (wanted, 64, 32, 16) if width % size == 0), width)
 
 
-def _check(model: recipe.Model, width: int, heads: int, kv_heads: int, head_width: int) -> None:
+def _check(model: "recipe.Model", width: int, heads: int, kv_heads: int, head_width: int) -> None:
     if model.width and not model.head_width and width % head_width:
         raise UsageFailure(f"model.width: {width} is not a multiple of the head width {head_width}")
     if head_width % 2:
@@ -261,7 +264,7 @@ class Transformer(nn.Module):
 
     def __init__(self, shape: Shape, attention: str = "sdpa", dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.shape, self.attention, self.dtype = shape, attention, dtype
+        self.shape, self.attention, self.dtype, self.compiled = shape, attention, dtype, False
         self.model = Body(shape)
         self.lm_head = None if shape.tied else Linear(shape.width, shape.vocab)
         self._rotations: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
@@ -289,8 +292,11 @@ class Transformer(nn.Module):
         x_BTC = F.embedding(tokens_BT, self.model.embed_tokens.weight).to(self.dtype)
         cos, sin = self._rotation(tokens_BT, cache)
         masks = self._masks(tokens_BT, documents_BT, cache)
-        for number, layer in enumerate(self.model.layers):
-            x_BTC = layer(x_BTC, cos, sin, masks[self.shape.window_layers[number]], cache, number)
+        for number, (layer, kind) in enumerate(zip(self.model.layers, self.shape.window_layers, strict=True)):
+            if cache is None:
+                x_BTC = layer(x_BTC, cos, sin, masks[kind])
+            else:  # past the compiled call: a cache grows at every step, and each size would be compiled anew
+                x_BTC = layer.forward(x_BTC, cos, sin, masks[kind], cache, number)
         out: Tensor = self.model.norm(x_BTC)
         return out
 
@@ -306,12 +312,13 @@ class Transformer(nn.Module):
         el2n: a pair, with ||p - onehot||_2 of every target beside it, from the same pass and without a gradient.
         """
         losses_BT, norm_BT = head.losses(
-            self.hidden(tokens_BT, documents_BT), self.output_weight(), targets_BT, el2n=el2n
+            self.hidden(tokens_BT, documents_BT), self.output_weight(), targets_BT, el2n, self.compiled
         )
         return losses_BT if norm_BT is None else (losses_BT, norm_BT)
 
     def compile(self, *args: object, **kwargs: object) -> None:
         """Compile in place what runs many times; takes torch.compile's arguments."""
+        self.compiled = True
         for layer in self.model.layers:
             layer.compile(*args, **kwargs)
 
