@@ -183,39 +183,36 @@ def train(run_folders: Sequence[Path], settings: recipe.Tokenizer) -> Tokenizer:
 def report(tokenizer: Tokenizer, run_folders: Sequence[Path], max_mb: float) -> pa.Table:
     """Columns source, lang, documents, bytes, tokens, bytes_per_token over at most `max_mb` of text, drawn by id."""
     runs = open_runs(run_folders)
-    sums: dict[tuple[str, str], list[int]] = {}
+    sums: dict[tuple[str, str], NDArray[np.int64]] = {}
     for run, table in drawn(runs, max_mb):
-        texts = table["text"].to_pylist()
         prefix = f"{run.name}/" if len(runs) > 1 else ""
-        langs = table["lang"].fill_null("").to_pylist()
-        for ids, text, source, lang in zip(
-            tokenizer.encode_batch(texts), texts, table["source"].to_pylist(), langs, strict=True
-        ):
-            row = sums.setdefault((prefix + source, lang), [0, 0, 0])
-            for place, number in enumerate((1, len(text.encode()), len(ids))):
-                row[place] += number
+        columns = (table[name].to_pylist() for name in ("source", "lang", "text"))
+        encoded = tokenizer.encode_batch(table["text"].to_pylist())
+        for source, lang, text, ids in zip(*columns, encoded, strict=True):
+            row = sums.setdefault((prefix + source, lang or ""), np.zeros(3, np.int64))
+            row += (1, len(text.encode()), len(ids))
     rows = [
-        {"source": s, "lang": g, "documents": d, "bytes": b, "tokens": t, "bytes_per_token": b / t if t else 0.0}
-        for (s, g), (d, b, t) in sorted(sums.items())
+        {"source": source, "lang": lang, "documents": documents, "bytes": size, "tokens": tokens}
+        for (source, lang), (documents, size, tokens) in sorted((key, row.tolist()) for key, row in sums.items())
     ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist([{**row, "bytes_per_token": row["bytes"] / max(row["tokens"], 1)} for row in rows])
 
 
 def drawn(runs: Sequence[Run], max_mb: float) -> Iterator[tuple[Run, pa.Table]]:
-    """Tables of documents whose ids fall below the share of the text that is wanted: about `max_mb` of it in all."""
+    """Small tables of documents whose ids fall below the share of the text that is wanted: about `max_mb` in all."""
     share = Fraction(max_mb) * 1_000_000 / max(sum(run.text_bytes for run in runs), 1)
     limit = "f" * 33 if share >= 1 else f"{int(share * (1 << 128)):032x}"  # ids are hex digits of 128 random bits
     for run in runs:
         for table in run.tables(["id", "source", "lang", "text"]):
             chosen = table.filter(pc.less(table["id"], limit))
-            if chosen.num_rows:
-                yield run, chosen.set_column(3, "text", chosen["text"].fill_null(""))
+            chosen = chosen.set_column(3, "text", chosen["text"].fill_null(""))
+            for start in range(0, chosen.num_rows, 256):
+                yield run, chosen.slice(start, 256)
 
 
 def _drawn_texts(runs: Sequence[Run], max_mb: float) -> Iterator[list[str]]:
     for _, table in drawn(runs, max_mb):
-        for batch in table.select(["text"]).to_batches(max_chunksize=256):
-            yield batch["text"].to_pylist()
+        yield table["text"].to_pylist()
 
 
 def _all_special(definition: str, names: set[str]) -> str:

@@ -104,8 +104,8 @@ def _found(keys: Integers, values: Floats, wanted: Integers, otherwise: float) -
     return np.where(keys[place] == wanted, values[place], otherwise)
 
 
-def train(shards: Shards, max_tokens: int = 50_000_000) -> Trigram:
-    """Of the train split. Beyond `max_tokens` (about 2 GB of memory) each source gives its first documents' share."""
+def train(shards: Shards, max_tokens: int = 20_000_000) -> Trigram:
+    """Of the train split. Beyond `max_tokens` (75 bytes of memory each) all sources give the same share."""
     sizes = [shards.num_tokens("train", number) for number in range(len(shards.sources))]
     share = min(1.0, max_tokens / max(sum(sizes), 1))
     # without the E that closes a stream: the next one opens with one
