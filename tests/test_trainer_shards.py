@@ -12,7 +12,7 @@ from small_corpus import chat_run, conversation, text_run, write_run
 from trainer import recipe
 from trainer.failures import Failure
 from trainer.packing import open_shards
-from trainer.shards import IGNORED, PADDING, SPLITS, Batch, Shards, num_learnt
+from trainer.shards import IGNORED, PADDING, SPLITS, Batch, Shards
 from trainer.tokenizer import Tokenizer, train
 
 LENGTHS = [1, 7, 64, 5000]
@@ -135,7 +135,7 @@ def test_a_row_without_anything_to_learn_is_not_numbered(tmp_path: Path, tokeniz
     assert sorted(learnt) == sorted(
         t for n in range(2) for t in [*tokenizer.encode(f"because {n}"), tokenizer.chat.end]
     )
-    assert num_learnt(shards.documents, "train") == len(learnt)
+    assert sum(shards.documents["learnt"].to_pylist()) == len(learnt)
     assert shards.num_rows("validation", 0, 64) == 0
 
 
@@ -155,7 +155,7 @@ def test_bytes_of_the_targets_are_the_bytes_of_the_texts(texts: Shards) -> None:
     learnt = batch.targets_BT != IGNORED
     held = [r for r in texts.documents.to_pylist() if r["split"] == "validation"]
     assert texts.token_bytes[batch.targets_BT[learnt]].sum() == sum(r["bytes"] for r in held)
-    assert num_learnt(texts.documents, "validation") == learnt.sum()
+    assert sum(r["learnt"] for r in held) == learnt.sum()
 
 
 def copied(shards: Shards, folder: Path) -> Path:
