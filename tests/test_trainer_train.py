@@ -93,9 +93,7 @@ def test_a_run_killed_at_any_moment_goes_on_exactly(unbroken: Path, corpus: Path
     assert checkpoint.listed(out) == checkpoint.listed(unbroken)
 
 
-def test_other_numbers_of_ranks_read_the_same_and_learn_the_same(
-    unbroken: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_other_numbers_of_ranks_read_the_same_and_learn_the_same(unbroken: Path, corpus: Path, tmp_path: Path) -> None:
     """1 -> 2 -> 1 ranks, in runs that are stopped between."""
     out = tmp_path / "model"
     train(tiny_recipe(), [corpus], out, on_evaluation=lambda step, bits: step == 6)
@@ -171,7 +169,11 @@ def test_a_finished_run_says_so_and_does_nothing(unbroken: Path, corpus: Path) -
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"optimizer__lr": 0.5}, "optimizer.lr = 0.02"), ({"train__seed": 3}, "train.seed"), ({"model__depth": 2}, "depth")],
+    [
+        ({"optimizer__lr": 0.5}, "optimizer.lr = 0.02"),
+        ({"train__seed": 3}, "train.seed"),
+        ({"model__depth": 2}, "depth"),
+    ],
 )
 def test_another_recipe_in_the_same_folder_is_refused(
     unbroken: Path, corpus: Path, changes: dict[str, Any], said: str

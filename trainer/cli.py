@@ -142,7 +142,7 @@ def export(
 @app.command()
 def generate(
     model: ModelFolder,
-    prompt: Annotated[list[str], typer.Option("--prompt", help="text to go on from; may be given several times")] = [""],  # noqa: B006
+    prompt: Annotated[list[str], typer.Option(help="to go on from; may be given several times", metavar="TEXT")] = [""],  # noqa: B006
     tokens: Annotated[int, typer.Option(help="of each output, at most", min=1)] = 128,
     temperature: Annotated[float, typer.Option(help="0: always the likeliest token", min=0)] = 0.8,
     top_p: Annotated[float, typer.Option(help="share of the probability that is drawn from", min=0, max=1)] = 0.95,
@@ -202,14 +202,16 @@ def tune(
     else:
         found = search.search(space, settings, corpus, out, tokens=tokens, trial_tokens=trial_tokens)
         print("\n".join(search.lines(found)))
-        print(f"next: python -m trainer {out}/best.toml --corpus {corpus[0]} --out MODEL   # {out}/report.html has plots")
+        print(
+            f"next: python -m trainer {out}/best.toml --corpus {corpus[0]} --out MODEL   # {out}/report.html has plots"
+        )
 
 
 _COMMANDS = ("train", "tokenizer", "show", "lineage", "export", "generate", "chat", "tune", "scale")
 
 
 def arguments(given: list[str]) -> list[str]:
-    """What the command line means: without a command's name, `train`. A file called like a command needs a ./ before."""
+    """What the command line means: without a command's name, `train`. A recipe called like a command needs a ./."""
     if not given or given[0] in (*_COMMANDS, "-h", "--help"):
         return given
     return ["train", *given]

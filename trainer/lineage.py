@@ -106,7 +106,7 @@ class Lineage:
         host, ready = [tensor.detach() for tensor in losses], None
         if host[0].is_cuda:
             host = [_to_pinned(tensor) for tensor in host]
-            ready = torch.cuda.Event()
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
         self._pending.append(_Pending(step, first_row, batch, host, ready))
 
@@ -165,7 +165,9 @@ class Lineage:
         values["id"] = pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), id_names)
         values["source"] = pa.DictionaryArray.from_arrays(pa.array(self._source[document]), self._sources)
         schema = SCHEMA.append(pa.field("el2n", pa.float32())) if self._full else SCHEMA
-        arrays = [values[f.name] if pa.types.is_dictionary(f.type) else pa.array(values[f.name], f.type) for f in schema]
+        arrays = [
+            values[f.name] if pa.types.is_dictionary(f.type) else pa.array(values[f.name], f.type) for f in schema
+        ]
         return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -207,7 +209,9 @@ def worst(table: pa.Table, limit: int = 0) -> list[dict[str, Any]]:
     """Documents of some pieces with their mean loss, the worst first; what is no number is worst of all, and None."""
     plain = {name: table[name].cast(pa.string()) for name in ("id", "source")}
     columns = {**plain, **{name: table[name] for name in ("tokens", "loss", "max")}}
-    summed = pa.table(columns).group_by(["id", "source"]).aggregate([("tokens", "sum"), ("loss", "sum"), ("max", "max")])
+    summed = (
+        pa.table(columns).group_by(["id", "source"]).aggregate([("tokens", "sum"), ("loss", "sum"), ("max", "max")])
+    )
     rows = [
         {
             "id": row["id"],
@@ -237,5 +241,5 @@ def _parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
     for path in (folder / "lineage").glob("part-*-*-rank*.parquet"):
         _, first, last, rank = path.stem.split("-")
         found.append((int(first), int(last), int(rank.removeprefix("rank")), path))
-    for first, last, _, path in sorted(found):
-        yield path, first, last
+    for begins, ends, _, path in sorted(found):
+        yield path, begins, ends

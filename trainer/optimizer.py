@@ -48,10 +48,10 @@ class Optimizers:
     def state(self) -> dict[str, Tensor]:
         """`PARAMETER/KEY` -> tensor: moments, and AdamW's own count of its steps."""
         return {
-            f"{self._names[parameter]}/{key}": value
+            f"{name}/{key}": value
             for one in self._each
-            for parameter, state in one.state.items()
-            for key, value in state.items()
+            for parameter, name in self._names.items()
+            for key, value in one.state.get(parameter, {}).items()
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -74,8 +74,8 @@ class Optimizers:
 def _muon(parameters: list[Parameter], settings: "recipe.Optimizer") -> torch.optim.Optimizer:
     """Muon (Jordan 2024). `original` scales an update to spectral norm sqrt(max(1, out / in)), whatever the width.
 
-    So one learning rate holds over sizes (arXiv 2310.17813), which the depth dial and `scale` rest on; the other choice,
-    `match_rms_adamw` (arXiv 2502.16982), lets AdamW's rate be used, but grows the spectral norm with the width.
+    So one learning rate holds over sizes (arXiv 2310.17813), which the depth dial and `scale` rest on. The other one,
+    `match_rms_adamw` (arXiv 2502.16982), lets AdamW's rate be used, but the spectral norm then grows with the width.
     """
     return torch.optim.Muon(
         parameters,

@@ -53,7 +53,8 @@ class Refusals:
         self.times_back = self.times_back + 1 if to == self.back_to else 1
         self.back_to = to
         self.skipped |= set(self.in_a_row)
-        steps, _ = sorted(self.in_a_row), self.in_a_row.clear()
+        steps = sorted(self.in_a_row)
+        self.in_a_row.clear()
         if self.times_back >= ROLLBACKS:
             raise Failure(
                 f"steps {steps[0]} to {steps[-1]} were refused, and going back to step {to} did not help {ROLLBACKS} "

@@ -47,9 +47,7 @@ class Start:
     micro_rows: int
 
 
-def begin(
-    recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_vocab: bool, ranks: Ranks
-) -> Start:
+def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_vocab: bool, ranks: Ranks) -> Start:
     """Prepare a run, on rank 0 first. Raises UsageFailure or Failure with the key, file or option to change."""
     found = _begin(recipe, corpora, out, init, extend_vocab) if ranks.first else None
     ranks.wait()
@@ -163,9 +161,7 @@ def _tokenizer(recipe: Recipe, corpora: Sequence[Path], init: str, extend_vocab:
     return found.with_chat() if chat else found
 
 
-def _model(
-    recipe: Recipe, tokens: Tokenizer, init: str, extend_vocab: bool
-) -> tuple[Shape, dict[str, Tensor] | None]:
+def _model(recipe: Recipe, tokens: Tokenizer, init: str, extend_vocab: bool) -> tuple[Shape, dict[str, Tensor] | None]:
     if not init:
         return models.shape_of(recipe.model, tokens.vocab), None
     shape, weights = _initial(init)
