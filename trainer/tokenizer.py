@@ -6,6 +6,7 @@ Text is only ever text here: a document that spells a special token out gets ord
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -29,6 +30,8 @@ _PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,%d}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _LARGE_VOCAB = 65_536
+_PIECE = 1 << 18  # characters of a text that are encoded at once
+_LINE_START = re.compile(r"\n(?=\S)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Tokenizer:
         self._definition, self._end_text, self._config = definition, end, config
         self._inner = tokenizers.Tokenizer.from_str(_all_special(definition, {end, *CHAT}))
         self._inner.encode_special_tokens = True  # "as ordinary text", in spite of its name
+        # a given tokenizer may join what stands before and after a line's end
+        self._may_cut = any(json.dumps(_PATTERN % digits) in definition for digits in (2, 3))
         self._inner.no_truncation()
         self._inner.no_padding()
         ids = self._inner.get_vocab(with_added_tokens=True)
@@ -96,7 +101,18 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The same for several texts, on all cores (TOKENIZERS_PARALLELISM=false: on one)."""
+        if self._may_cut and any(len(text) > _PIECE for text in texts):
+            return [self._encode_in_pieces(text) for text in texts]
         return [item.ids for item in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _encode_in_pieces(self, text: str) -> list[int]:
+        """The same ids in bounded memory: an Encoding takes 300 bytes a token, 1 GB for a text of 8 MB."""
+        ids: list[int] = []
+        pieces = list(cut(text, _PIECE))
+        for start in range(0, len(pieces), 8):
+            for item in self._inner.encode_batch_fast(pieces[start : start + 8], add_special_tokens=False):
+                ids += item.ids
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out; U+FFFD where bytes are no UTF-8."""
@@ -208,6 +224,18 @@ def drawn(runs: Sequence[Run], max_mb: float) -> Iterator[tuple[Run, pa.Table]]:
             chosen = chosen.set_column(3, "text", chosen["text"].fill_null(""))
             for start in range(0, chosen.num_rows, 256):
                 yield run, chosen.slice(start, 256)
+
+
+def cut(text: str, size: int) -> Iterator[str]:
+    """A text in pieces of `size` characters and up to the next line that starts without white space.
+
+    No alternative of our pattern matches across such a line's start, so the pieces' tokens are the text's.
+    """
+    start = 0
+    while found := _LINE_START.search(text, start + size):
+        yield text[start : found.end()]
+        start = found.end()
+    yield text[start:]
 
 
 def _drawn_texts(runs: Sequence[Run], max_mb: float) -> Iterator[list[str]]:
