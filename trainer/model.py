@@ -291,7 +291,7 @@ class Transformer(nn.Module):
         """
         x_BTC = F.embedding(tokens_BT, self.model.embed_tokens.weight).to(self.dtype)
         cos, sin = self._rotation(tokens_BT, cache)
-        masks = self._masks(tokens_BT, documents_BT, cache)
+        masks = self._masks(x_BTC, documents_BT, cache)
         for number, (layer, kind) in enumerate(zip(self.model.layers, self.shape.window_layers, strict=True)):
             if cache is None:
                 x_BTC = layer(x_BTC, cos, sin, masks[kind])
@@ -346,16 +346,15 @@ class Transformer(nn.Module):
             self._rotations = {key: rotation(positions_T, width, theta, self.dtype)}
         return self._rotations[key]
 
-    def _masks(self, tokens_BT: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> dict[str, Mask]:
+    def _masks(self, x_BTC: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> dict[str, Mask]:
         windows = {kind: self.shape.window if kind == "S" else 0 for kind in sorted(set(self.shape.window_layers))}
         if cache is not None:
             return {kind: cache.mask(window) for kind, window in windows.items()}
         documents_BT = documents_BT if self.shape.document_mask else None
-        backend = attention.choose(self.attention, tokens_BT.device, self.dtype)
-        rows, length = tokens_BT.shape
+        backend = attention.choose(self.attention, x_BTC.device, self.dtype)
+        rows, length = x_BTC.shape[:2]
         return {
-            kind: attention.plan(backend, documents_BT, rows, length, window, tokens_BT.device)
-            for kind, window in windows.items()
+            kind: attention.plan(backend, documents_BT, rows, length, window, x_BTC) for kind, window in windows.items()
         }
 
 
