@@ -59,13 +59,17 @@ def test_the_default_recipe_is_the_schemas_defaults() -> None:
 
 
 def test_what_is_kept_beside_a_model_is_read_back() -> None:
-    changed = load(None, ["optimizer.betas=[0.8, 0.9]", 'data.mixture={"new/*"=0.9}', "train.sample_prompts=['a', 'b']"])
+    changed = load(
+        None, ["optimizer.betas=[0.8, 0.9]", 'data.mixture={"new/*"=0.9}', "train.sample_prompts=['a', 'b']"]
+    )
     assert parse(plain(changed), "x") == changed
     assert plain(changed)["optimizer"]["betas"] == [0.8, 0.9]
 
 
 def test_changes_of_the_command_line() -> None:
-    recipe = load(None, ["train.tokens=2_000_000", "data.kind=chat", "data.mixture.new/web.2024=0.5", "model.tied=true"])
+    recipe = load(
+        None, ["train.tokens=2_000_000", "data.kind=chat", "data.mixture.new/web.2024=0.5", "model.tied=true"]
+    )
     assert (recipe.train.tokens, recipe.data.kind, recipe.model.tied) == (2_000_000, "chat", True)
     assert recipe.data.mixture == {"new/web.2024": 0.5}
     assert [key for key, _, _ in differences(Recipe(), recipe)] == [

@@ -53,10 +53,11 @@ def train(
 
     Raises UsageFailure before any work for what cannot be done as asked, and Failure for what went wrong.
     """
-    with joined(recipe.train.device) as ranks, locked(out) if ranks.first else contextlib.nullcontext():
-        if ranks.device.type == "cpu":
-            torch.set_num_threads(recipe.train.threads or _cores(ranks.size))
-            torch.set_flush_denormal(True)  # softmax gradients underflow, and denormal numbers are 6 times slower
+    with (
+        joined(recipe.train.device) as ranks,
+        locked(out) if ranks.first else contextlib.nullcontext(),
+        _arithmetic(recipe, ranks) if ranks.device.type == "cpu" else contextlib.nullcontext(),
+    ):
         run = Run(recipe, begin(recipe, corpora, out, init, extend_vocab, ranks), out, ranks, on_evaluation)
         try:
             return run.run(restore)
@@ -173,7 +174,7 @@ class Run:
         self.optimizers.set_share(share)
         self.optimizers.step()
         self.optimizers.zero_grad()
-        self.refusals.accept(found.loss)
+        self.refusals.accept(step, found.loss)
         self.tokens += found.tokens
         told = {"loss": found.loss, "tokens": self.tokens, "share": share, "gradient_norm": found.norm}
         self.journal.write("step", step, **told, sources=found.sources)
@@ -192,15 +193,16 @@ class Run:
         return not self.refusals.refuse(step)
 
     def _go_back(self) -> None:
-        """To the last good checkpoint; what was refused is skipped from now on."""
+        """To the last checkpoint before anything was refused; what was is skipped from now on."""
         came_to, refused = self.step, set(self.refusals.in_a_row)
-        found = checkpoint.restore(self.out, "last") if checkpoint.listed(self.out) else None
+        good = [step for step in checkpoint.listed(self.out) if step < min(refused)]
+        found = checkpoint.restore(self.out, str(good[-1])) if good else None
         to = found.step if found else 0
         self.refusals.go_back(to, self._refused_documents)
         kept = self.refusals.state()
         self._load(found)
         self.refusals.load({**kept, "losses": list(self.refusals.losses)})
-        self.lineage.forget(to, refused)
+        self.lineage.take_back(to, refused, self.ranks.size)
         self.journal.write("went back", came_to, to=to, skipped=sorted(refused))
         self.meter.say(f"went back from step {came_to} to step {to}; steps {sorted(refused)} are skipped")
 
@@ -254,6 +256,19 @@ class Run:
     def _mfu(self, tokens_per_second: float) -> float | None:
         flops = self.start.shape.flops_per_token(self._length)
         return journal.mfu(tokens_per_second, flops, self._peak, self.ranks.size)
+
+
+@contextlib.contextmanager
+def _arithmetic(recipe: Recipe, ranks: Ranks) -> Iterator[None]:
+    """Threads as asked, and no denormal numbers: softmax gradients underflow to them, and they are 6 times slower."""
+    threads, flushed = torch.get_num_threads(), math.ulp(0.0) * 1.0 == 0.0
+    torch.set_num_threads(recipe.train.threads or _cores(ranks.size))
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:  # both hold for the whole process, which may have other things to do
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 def _cores(ranks: int) -> int:
