@@ -6,15 +6,24 @@ them in place. F.linear_cross_entropy(reduction="none") of torch 2.13 makes all 
 """
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+if importlib.util.find_spec("numba") is not None:  # the bare image of a GPU machine lacks it, and has no use for it
+    from trainer import fused
+
 IGNORED = -100
 PIECE_BYTES = {"cpu": 4 << 20, "cuda": 1 << 30}  # of one piece's logits in float32
 KEPT_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}  # of all pieces' logits as they are kept
+
+
+def fusable(x: Tensor) -> bool:
+    """Whether fused.py has a faster form of what comes of x."""
+    return "fused" in globals() and fused.fits(x)
 
 
 def stats(logits_NV: Tensor, targets_N: Tensor, el2n: bool) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -48,9 +57,15 @@ def slope(logits_NV: Tensor, scale_N: Tensor, targets_N: Tensor, gradient_N: Ten
 
 
 @functools.cache
-def _passes(compiled: bool) -> tuple[Callable[..., Any], Callable[..., Tensor]]:
-    """The passes over logits, forward and backward."""
-    return (torch.compile(stats), torch.compile(slope)) if compiled else (stats, slope_)
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Tensor]]:
+    return torch.compile(stats), torch.compile(slope)
+
+
+def _passes(x: Tensor, compiled: bool) -> tuple[Callable[..., Any], Callable[..., Tensor]]:
+    """The passes over logits, forward and backward, in the form that suits them."""
+    if compiled:
+        return _compiled()
+    return (fused.stats, fused.slope_) if fusable(x) else (stats, slope_)
 
 
 class _Loss(torch.autograd.Function):
@@ -67,16 +82,17 @@ class _Loss(torch.autograd.Function):
         weight_VC = weight_VC.to(x_NC.dtype)
         learnt_N = targets_N != IGNORED
         safe_N = targets_N.clamp(min=0)
+        forward, backward = _passes(x_NC, compiled)
         parts, kept = [], []
         for x_nC, targets_n in zip(torch.split(x_NC, piece), torch.split(safe_N, piece), strict=True):
             logits_nV = x_nC @ weight_VC.T
-            parts.append(_passes(compiled)[0](logits_nV, targets_n, el2n))
+            parts.append(forward(logits_nV, targets_n, el2n))
             if keep and any(ctx.needs_input_grad):
                 kept.append(logits_nV)
         losses_N, scale_N = (torch.cat([part[i] for part in parts]) for i in (0, 1))
         norm_N = torch.cat([part[2] for part in parts]) * learnt_N if el2n else None
         ctx.save_for_backward(x_NC, weight_VC, safe_N, learnt_N, scale_N)
-        ctx.kept, ctx.piece, ctx.slope = kept, piece, _passes(compiled)[1]
+        ctx.kept, ctx.piece, ctx.slope = kept, piece, backward
         if norm_N is not None:
             ctx.mark_non_differentiable(norm_N)
         return losses_N * learnt_N, norm_N

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from trainer import attention, head
 from trainer.attention import Cache, Mask
 from trainer.failures import UsageFailure
+from trainer.head import fusable
 
 if TYPE_CHECKING:
     from trainer import recipe
@@ -139,11 +140,6 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name that torch gives it
         return F.linear(input, self.weight.to(input.dtype))
-
-
-def fusable(x: Tensor) -> bool:
-    """Whether fused.py has a faster form of what follows."""
-    return "fused" in globals() and fused.fits(x)
 
 
 class Norm(nn.Module):
