@@ -299,3 +299,25 @@ def test_a_run_that_fails_closes_what_it_opened(corpus: Path, tmp_path: Path, mo
         train(tiny_recipe(), [corpus], tmp_path / "model")
     monkeypatch.undo()
     assert train(tiny_recipe(train__tokens=24 * 256), [corpus], tmp_path / "model").finished
+
+
+def test_adapters_alone_are_learnt_and_merged_when_read(unbroken: Path, corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="adapters are an extra")
+    out = tmp_path / "model"
+    raw = tiny_recipe(adapter__rank=2, train__tokens=256 * 8)
+    recipe = dataclasses.replace(raw, model=dataclasses.replace(raw.model, depth=4, width=0))
+    with pytest.raises(UsageFailure, match=r"adapter\.rank.*--init"):
+        train(recipe, [corpus], tmp_path / "other")
+    train(recipe, [corpus], out, init=str(unbroken))
+    base, tuned = checkpoint.read(unbroken, 24).model, checkpoint.read(out, 8).model
+    name = "model.layers.0.self_attn.q_proj"
+    assert torch.equal(tuned[f"{name}.base_layer.weight"], base[f"{name}.weight"])
+    assert torch.equal(tuned["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+    merged = checkpoint.load_model(out, "last")[0].state_dict()
+    assert merged.keys() == base.keys()
+    assert not torch.equal(merged[f"{name}.weight"], base[f"{name}.weight"])
+    journal_before = lines(out)
+    checkpoint.remove(out, [8])
+    train(recipe, [corpus], out, init=str(unbroken))  # goes on exactly, too
+    assert lines(out) == journal_before
+    train(dataclasses.replace(recipe, adapter=type(recipe.adapter)()), [corpus], tmp_path / "next", init=str(out))

@@ -41,12 +41,26 @@ class Learner:
     def __init__(self, recipe: Recipe, start: Start, out: Path, ranks: Ranks) -> None:
         self.model, self._forward = _model(recipe, start, ranks)
         self.optimizers = Optimizers(self.model.matrices(), self.model.rest(), recipe.optimizer)
+        self._adapters = {name: x.clone() for name, x in self.model.state_dict().items() if ".lora_" in name}
         full = recipe.train.lineage == "full"
         self.lineage = Lineage(out, ranks.rank, start.shards, recipe.data.sequence_length, full)
         self._ranks, self._settings = ranks, recipe.train
         self._sources = start.shards.sources
         self._clip = recipe.optimizer.clip or math.inf
         self._first_row = start.order.batch_rows * ranks.rank // ranks.size
+
+    def reset(self, weights: dict[str, Tensor] | None) -> None:
+        """Back to the beginning: the first weights, or those that the seed gives; adapters as they were put in."""
+        self.optimizers.load({})
+        if weights is None:
+            self.model.initialise(self._settings.seed)
+            return
+        own = self.model.state_dict().keys()
+        # peft renames a matrix that it puts an adapter beside
+        named = {
+            name if name in own else name.replace(".weight", ".base_layer.weight"): x for name, x in weights.items()
+        }
+        self.model.load_state_dict({**self._adapters, **named})
 
     def gradients(self, step: int, batches: Sequence[Batch], asked_to_stop: bool) -> Gradients:
         """Forward and backward of this rank's micro-batches, summed over all ranks, clipped."""
@@ -109,6 +123,10 @@ def _model(recipe: Recipe, start: Start, ranks: Ranks) -> tuple[Transformer, Cal
     """The model on its device, and what its training calls: the same, or DDP around it."""
     dtype = torch.bfloat16 if memory.dtype_bytes(recipe, ranks.device) == 2 else torch.float32
     model = Transformer(start.shape, recipe.train.attention, dtype).to(ranks.device)
+    if recipe.adapter.rank:
+        from trainer import adapters
+
+        adapters.inject(model, recipe.adapter.rank, recipe.adapter.alpha, recipe.adapter.targets, recipe.train.seed)
     if recipe.train.compile == "on" or (recipe.train.compile == "auto" and ranks.device.type == "cuda"):
         model.compile()
     if ranks.size == 1:

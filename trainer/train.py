@@ -125,11 +125,7 @@ class Run:
     def _load(self, found: checkpoint.Checkpoint | None) -> None:
         """Take over a checkpoint, or the beginning."""
         if found is None:
-            self.optimizers.load({})
-            if self.start.weights is None:
-                self.model.initialise(self.recipe.train.seed)
-            else:
-                self.model.load_state_dict(self.start.weights)
+            self.learner.reset(self.start.weights)
             self.step = self.tokens = self.without_better = 0
             self.best = (math.inf, 0)
             self.refusals.losses.clear()
