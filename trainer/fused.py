@@ -297,7 +297,7 @@ class _Square(torch.autograd.Function):
 
 def fits(x: Tensor) -> bool:
     """Whether these are for such a tensor."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
+    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def norm(x: Tensor, gain_C: Tensor, eps: float) -> Tensor:

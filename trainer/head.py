@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-if importlib.util.find_spec("numba") is not None:  # the bare image of a GPU machine lacks it, and has no use for it
+FUSED = importlib.util.find_spec("numba") is not None
+if FUSED:  # the bare image of a GPU machine lacks it, and has no use for it
     from trainer import fused
 
 IGNORED = -100
@@ -23,7 +24,7 @@ KEPT_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}  # of all pieces' logits as they 
 
 def fusable(x: Tensor) -> bool:
     """Whether fused.py has a faster form of what comes of x."""
-    return "fused" in globals() and fused.fits(x)
+    return FUSED and not torch.compiler.is_compiling() and fused.fits(x)
 
 
 def stats(logits_NV: Tensor, targets_N: Tensor, el2n: bool) -> tuple[Tensor, Tensor, Tensor | None]:

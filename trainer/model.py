@@ -181,7 +181,7 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.head_width = shape.head_width
+        self.heads, self.kv_heads, self.head_width = shape.heads, shape.kv_heads, shape.head_width
         self.q_proj = Linear(shape.width, shape.heads * shape.head_width)
         self.k_proj = Linear(shape.width, shape.kv_heads * shape.head_width)
         self.v_proj = Linear(shape.width, shape.kv_heads * shape.head_width)
@@ -192,9 +192,10 @@ class Attention(nn.Module):
     def forward(
         self, x_BTC: Tensor, cos: Tensor, sin: Tensor, mask: Mask, cache: Cache | None = None, layer: int = 0
     ) -> Tensor:
-        q_BTHD, k_BTGD, v_BTGD = (
-            project(x_BTC).unflatten(-1, (-1, self.head_width)) for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        # Both sizes are said: an inferred one would be unknown to a compiler once the rows' number is.
+        q_BTHD = self.q_proj(x_BTC).unflatten(-1, (self.heads, self.head_width))
+        k_BTGD = self.k_proj(x_BTC).unflatten(-1, (self.kv_heads, self.head_width))
+        v_BTGD = self.v_proj(x_BTC).unflatten(-1, (self.kv_heads, self.head_width))
         q_BTHD, k_BTGD = turn(q_BTHD, self.q_norm, cos, sin), turn(k_BTGD, self.k_norm, cos, sin)
         if cache is not None:
             k_BTGD, v_BTGD = cache.store(layer, k_BTGD, v_BTGD)
