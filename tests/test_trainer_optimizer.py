@@ -1,6 +1,7 @@
 """Muon takes the matrices, AdamW the rest, and a state that was put away comes back exactly."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,6 +10,14 @@ from torch.nn import Parameter
 from trainer.failures import Failure
 from trainer.optimizer import Named, Optimizers
 from trainer.recipe import Optimizer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def parameters() -> tuple[Named, Named]:

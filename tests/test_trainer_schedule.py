@@ -1,6 +1,7 @@
 """The learning rate's share of its peak, for every step of every schedule."""
 
 import dataclasses
+import itertools
 from typing import Literal
 
 import pytest
@@ -24,7 +25,7 @@ def test_it_rises_then_never_rises_and_stays_between_its_ends(
     warm = warmup_steps(steps, settings)
     assert shares[:warm] == [step / warm for step in range(1, warm + 1)]
     after = shares[max(warm - 1, 0) :]
-    assert all(a >= b - 1e-12 for a, b in zip(after, after[1:], strict=False))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(after))
     assert all(min(final, 1.0) - 1e-12 <= value <= 1 for value in after)
     if kind == "wsd":  # even the last step learns something
         assert all(value > 0 for value in shares)

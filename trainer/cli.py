@@ -71,7 +71,7 @@ def train_(
 @app.command()
 def tokenizer(
     corpus: Corpora = [],  # noqa: B006
-    vocab: Annotated[int, typer.Option(help="tokens, special ones included", min=300)] = 0,
+    vocab: Annotated[int | None, typer.Option(help="tokens, special ones included", min=300)] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="where to put it; without: RUN/tokenizer", metavar="DIR")
     ] = None,
@@ -213,7 +213,11 @@ def scale(
     corpus: Corpora = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option("--out", help="folder of the study; the same command goes on")] = None,
     depth: Annotated[list[int], typer.Option(help="a size; may be given several times", min=1)] = [1, 2, 3, 4],  # noqa: B006
-    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = [500_000, 1_000_000],  # noqa: B006
+    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = [
+        250_000,
+        500_000,
+        1_000_000,
+    ],  # noqa: B006
     flops: Annotated[float, typer.Option(help="compute to advise a model for; 0: no advice", min=0)] = 0.0,
     changes: Changes = [],  # noqa: B006
 ) -> None:

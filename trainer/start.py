@@ -212,12 +212,13 @@ def _grown(
 
 
 def _check_shape(wanted: recipes.Model, found: Shape, init: str) -> None:
-    """What the recipe sets (differs from the schema's default) must be what the weights have."""
+    """What the recipe sets (differs from what it would be unset) must be what the weights have."""
+    unset = recipes.load(None).model
     for field in dataclasses.fields(wanted):
         value, has = getattr(wanted, field.name), getattr(found, field.name)
         if field.name == "window_layers":
             has = has[: len(value)]
-        if value not in (field.default, has):
+        if value not in (field.default, getattr(unset, field.name), has):
             raise UsageFailure(
                 f"model.{field.name}: the recipe says {value!r} and {init} has {has!r}; its shape is taken from there, "
                 "so leave the key away"
