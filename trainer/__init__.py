@@ -31,6 +31,9 @@ loader       the rows of a step, read ahead
 trigram      the baseline that a model has to beat
 memory       what a run will take of a device's memory, and what to change where that is too much
 tune         `tune`: a search over recipes under a budget of tokens
+trials       what came of a search's trials
+shared_start what the runs of a search have in common: tokenizer, packed corpus, short recipe
+recipe_text  a recipe as TOML
 search_space a TOML file of keys and what they may be
 scale        `scale`: small runs, a law of size and data, advice for a budget
 power_law    L(N, D) fitted, with intervals

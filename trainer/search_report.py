@@ -106,7 +106,7 @@ def svg(draw: Callable[[Any], None], name: str, width: float = 4.6, height: floa
         draw(figure.add_subplot())
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    drawn = out.getvalue()
+    drawn = _clean(out.getvalue())
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
     return drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(name)}" ', 1)
 
@@ -123,7 +123,7 @@ def _history(trials: Sequence[Trial]) -> str:
         axes.step([trial.number for trial in whole], best, where="post", color="#1d2327", lw=1, label="best so far")
         _near(axes, [trial.bits_per_byte for trial in trials])
         axes.set(xlabel="trial", ylabel="bits per byte")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")
 
     return svg(draw, "optimisation history", 7.0)
 
@@ -216,7 +216,7 @@ def _lines(study: "Study", along: str) -> str:
             axes.plot(fine, law, lw=1, color=colour, label=f"{value:,}")
         axes.set_xscale("log")
         axes.set(xlabel=along, ylabel="bits per byte")
-        axes.legend(frameon=False, title=across, fontsize=7)
+        axes.legend(frameon=False, loc="upper right", title=across, fontsize=7)
 
     return svg(draw, f"bits per byte by {along}", 5.2, 3.4)
 
@@ -243,5 +243,10 @@ def _soft(text: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Escaped, without what turns a line round or hides in it."""
-    return html.escape("".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in value))
+    """Escaped, for a page."""
+    return html.escape(_clean(value))
+
+
+def _clean(value: str) -> str:
+    """Without what turns a line round or hides in it."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in value)

@@ -43,8 +43,9 @@ def told(study: Any, space: Space, base: Recipe, vocab: int) -> list[Trial]:
         values = sorted(trial.intermediate_values.items())
         best = trial.user_attrs.get("bits_per_byte", min((value for _, value in values), default=None))
         picked = {key: trial.params[key] for key in space if key in trial.params}
-        state = names.get(trial.state, "running")
-        reason, tokens = trial.user_attrs.get("reason", ""), trial.user_attrs.get("tokens", 0)
+        failed = trial.user_attrs.get("failed")
+        state = names.get(trial.state, "running") if failed is None else "failed"
+        reason, tokens = failed or trial.user_attrs.get("reason", ""), trial.user_attrs.get("tokens", 0)
         size = _parameters(base, space, picked, vocab)
         found.append(Trial(trial.number, state, reason, best, tokens, size, picked, tuple(values)))
     return found

@@ -207,8 +207,10 @@ def _run(plan: Plan, trial: Any, picked: dict[str, Any]) -> str:
         raise
     except (Failure, MemoryError, RuntimeError, ArithmeticError) as error:  # torch's out-of-memory is a RuntimeError
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        trial.set_user_attr("reason", reason)
-        plan.study.tell(trial.number, state=TrialState.FAIL)
+        trial.set_user_attr("failed", reason)
+        # As stopped without a value, the worst there is: of failed trials optuna's sampler learns nothing, and would
+        # propose a model that does not fit into memory again and again.
+        plan.study.tell(trial.number, state=TrialState.PRUNED)
         return f"failed: {reason}"
     if stopped:
         plan.study.tell(trial.number, state=TrialState.PRUNED)
