@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.recipe import DEFAULT, Recipe, RecipeError, differences, load, parse, plain
+from trainer.recipe import DEFAULT, RecipeError, differences, load, parse, plain
 
 SHIPPED = sorted(path.stem for path in DEFAULT.parent.glob("*.toml") if path.stem != "tune")
 

@@ -30,6 +30,7 @@ RecipeFile = Annotated[
     Path | None, typer.Argument(help="a TOML recipe, or the name of one that comes along", metavar="[RECIPE]")
 ]
 Restore = Annotated[str, typer.Option(help="which checkpoint: best, last, or a step", metavar="best|last|STEP")]
+_LENGTHS = [250_000, 500_000, 1_000_000]
 Device = Annotated[str, typer.Option(help="cpu or cuda", metavar="DEVICE")]
 
 
@@ -213,11 +214,7 @@ def scale(
     corpus: Corpora = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option("--out", help="folder of the study; the same command goes on")] = None,
     depth: Annotated[list[int], typer.Option(help="a size; may be given several times", min=1)] = [1, 2, 3, 4],  # noqa: B006
-    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = [
-        250_000,
-        500_000,
-        1_000_000,
-    ],  # noqa: B006
+    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = _LENGTHS,  # noqa: B006
     flops: Annotated[float, typer.Option(help="compute to advise a model for; 0: no advice", min=0)] = 0.0,
     changes: Changes = [],  # noqa: B006
 ) -> None:
