@@ -214,7 +214,7 @@ def scale(
     corpus: Corpora = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option("--out", help="folder of the study; the same command goes on")] = None,
     depth: Annotated[list[int], typer.Option(help="a size; may be given several times", min=1)] = [1, 2, 3, 4],  # noqa: B006
-    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = _LENGTHS,  # noqa: B006
+    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = _LENGTHS,
     flops: Annotated[float, typer.Option(help="compute to advise a model for; 0: no advice", min=0)] = 0.0,
     changes: Changes = [],  # noqa: B006
 ) -> None:
