@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from trainer.failures import Failure, UsageFailure
 
-SCHEMA = 2  # the version of the documents' columns that this trainer reads
+SCHEMA = 3  # the version of the documents' columns that this trainer reads
 
 
 @dataclasses.dataclass(frozen=True)
