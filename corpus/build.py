@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from corpus import elsewhere
 from corpus import recipe as recipes
 from corpus.lock import held
 from corpus.parts import write_json
@@ -27,8 +28,12 @@ def build(
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
+    if elsewhere.asked(beam_options):
+        elsewhere.check_addresses(path, planned)
     with held(run):
         _claim(recipe, run)
+        if elsewhere.asked(beam_options):
+            return _stages(recipe, planned, run, None, beam_options, started)
         workers = Workers(min(num_workers, len(planned.parts)))
         try:
             workers.warm(_warm)
@@ -38,7 +43,7 @@ def build(
 
 
 def _stages(
-    recipe: Recipe, planned: Plan, run: Path, workers: Workers, beam_options: Sequence[str], started: float
+    recipe: Recipe, planned: Plan, run: Path, workers: Workers | None, beam_options: Sequence[str], started: float
 ) -> dict[str, Any]:
     # Beam takes a second to load: the workers load theirs meanwhile. It warns, through the root logger, of cloud
     # libraries that nobody asked for.
@@ -52,7 +57,7 @@ def _stages(
     stages = Build(recipe, planned, run, workers, beam_options)
     stages()
     told = finish(recipe, planned, run, stages.tasks)
-    write_timing(run, workers.num_workers, stages.seconds, started)
+    write_timing(run, workers.num_workers if workers else 0, stages.seconds, started)
     return told
 
 
