@@ -24,6 +24,11 @@ def build(
     Raises RecipeError, FileNotFoundError, FolderInUse, WorkerDied, ConservationError.
     """
     started = time.perf_counter()
+    if ":/" in str(run):  # Path makes s3:/ of s3://
+        raise RecipeError(
+            f"--out {run}: a run is a folder, here or mounted (it is locked, renamed in and mapped into memory); "
+            "give a path, and copy the finished run to the store"
+        )
     recipe = recipes.load(path, overrides)
     planned = plan(recipe)
     if not planned.parts:
