@@ -19,7 +19,7 @@ from typing import Any
 import pebble
 
 from corpus.failures import Failure
-from corpus.guard import NOWHERE, Heartbeat, cause_of_death
+from corpus.guard import NOWHERE, READING, Heartbeat, cause_of_death
 
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
 Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
@@ -99,7 +99,8 @@ class Workers:
 
     @staticmethod
     def _blame(error: pebble.ProcessExpired, position: int, skip: Skip, deaths: int) -> int:
-        if position != NOWHERE:
+        by_hand = error.exitcode in (-signal.SIGKILL, -signal.SIGTERM)  # or out of memory: no parser's own doing
+        if position != NOWHERE and not (position >= READING and by_hand):
             skip[position] = cause_of_death(error.exitcode)
             return deaths
         if deaths == _DEATHS_WITHOUT_DOCUMENT:
