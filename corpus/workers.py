@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ class Workers:
 
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
-        context = multiprocessing.get_context("spawn")
-        self._pool = pebble.ProcessPool(num_workers, initializer=_start, initargs=(os.getpid(),), context=context)
+        self._pool = self._new_pool()
         self._folder = tempfile.TemporaryDirectory(prefix="winnow-")
         self._lock = threading.Lock()
         self._serial = 0
@@ -67,6 +67,11 @@ class Workers:
                 self._forget(heartbeat)
                 if error is None:
                     yield future.result()
+                elif isinstance(error, BrokenProcessPool):
+                    self._mend()
+                    if deaths == _DEATHS_WITHOUT_DOCUMENT:
+                        raise WorkerDied(f"the pool of workers broke {deaths + 1} times at the same task") from error
+                    self._submit(work, task, skip, deaths + 1, running)
                 elif isinstance(error, pebble.ProcessExpired):
                     deaths = self._blame(error, seen, skip, deaths)
                     self._submit(work, task, skip, deaths, running)
@@ -78,6 +83,18 @@ class Workers:
         self._pool.stop()
         self._pool.join()
         self._folder.cleanup()
+
+    def _new_pool(self) -> pebble.ProcessPool:
+        context = multiprocessing.get_context("spawn")
+        return pebble.ProcessPool(self.num_workers, initializer=_start, initargs=(os.getpid(),), context=context)
+
+    def _mend(self) -> None:
+        """pebble gives up the whole pool where a worker dies before it has said which task it took: start another."""
+        with self._lock:
+            if not self._pool.active:
+                self._pool.stop()
+                self._pool.join()
+                self._pool = self._new_pool()
 
     def _submit(self, work: Work, task: Any, skip: Skip, deaths: int, running: dict[Any, Any]) -> None:
         with self._lock:
