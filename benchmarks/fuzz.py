@@ -1,6 +1,6 @@
 """Mutated WARC, HTML, EPUB, JSONL, Parquet, zstd and wiki files against the readers and a whole build.
 
-    python benchmarks/fuzz.py [--cases 10000] [--first 0] [--builds 10] [--workers 2] [--seconds 40]
+    python benchmarks/fuzz.py [--cases 10000] [--first 0] [--builds 10] [--workers 2] [--seconds 40] [--minutes 60]
 
 Each case is one file, read, extracted and measured as a build does it, on workers that may die. A case fails where
 the worker dies outside a document, a part is not finished, it takes longer than --seconds of processor time, rows
@@ -180,6 +180,7 @@ def main() -> int:
     parser.add_argument("--builds", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no further cases after these")
     options = parser.parse_args()
     started = time.perf_counter()
     last = options.first + options.cases
@@ -194,7 +195,7 @@ def main() -> int:
             try:
                 # The first pages compile kernels: no case should pay for that.
                 run(workers, outer / "a" / "warm" / str(threading.get_ident()), range(20), 600, defaultdict(Tally))
-                while groups:
+                while groups and time.perf_counter() - started < options.minutes * 60:
                     numbers = groups.pop(0)
                     print(f"from case {numbers.start}", file=sys.stderr, flush=True)
                     run(workers, outer / "a" / "b" / str(numbers.start), numbers, options.seconds, tallies)
