@@ -1,10 +1,12 @@
 """`estimate`: what a build will give and cost, from a sample of its input that is really built.
 
-A few parts of every source, drawn by the hash in their names, go through the stages on one worker. Processor time is
-counted, not the clock, so that a busy machine does not change the answer. Sums grow with the bytes of the source.
+A few parts of every source, spread over it and drawn by the hash in their names, go through the stages on one worker.
+Processor time is counted, not the clock, so that a busy machine does not change the answer. Sums grow with the bytes
+of the source.
 """
 
 import dataclasses
+import itertools
 import resource
 import tempfile
 import time
@@ -88,11 +90,21 @@ def estimate(path: Path, overrides: Sequence[str] = (), parts_per_source: int = 
 
 
 def draw(planned: Plan, parts_per_source: int) -> list[Part]:
-    """The first parts of each source by name: names are hashes, so they are as good as dice, and always the same."""
+    """Each source in stretches of equal length, and of each the first part by name.
+
+    Names are hashes: as good as dice, and always the same. Stretches, because files lie in the order in which they were
+    gathered: on web.warc.gz dice alone missed a third of the words.
+    """
     by_source: dict[str, list[Part]] = defaultdict(list)
-    for part in sorted(planned.parts, key=lambda part: part.name):
+    for part in sorted(planned.parts, key=lambda part: part.splits[0]):
         by_source[part.source.name].append(part)
-    return [part for name in sorted(by_source) for part in by_source[name][:parts_per_source]]
+    drawn: list[Part] = []
+    for name in sorted(by_source):
+        parts = by_source[name]
+        number = min(parts_per_source, len(parts))
+        cuts = [len(parts) * n // number for n in range(number + 1)]
+        drawn += [min(parts[a:b], key=lambda part: part.name) for a, b in itertools.pairwise(cuts)]
+    return drawn
 
 
 def _sum(costs: Iterator[Cost]) -> Cost:
