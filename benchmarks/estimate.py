@@ -3,7 +3,7 @@
     python benchmarks/estimate.py [--recipe corpus/recipes/web.toml] [--input FILE] [--split-mb 0.5] [--workers 2]
 
 A tenth of the input's parts is the sample; the build is of all of them. Processor seconds are compared (of the whole
-command, its workers included; the start of it, measured on a build of the smallest part, is taken off), documents,
+command, its workers included; its start, measured on a build of one page for each worker, is taken off), documents,
 words, shuffle and disk as the run has them. Expected: within 20 %.
 """
 
@@ -49,9 +49,14 @@ def main() -> int:
     found = estimate(options.recipe, settings, max(1, len(planned.parts) // 10))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tiny = folder / "tiny.jsonl"
-        tiny.write_text('{"text": "A mill stands by the river."}\n')
-        small = ["--set", f'sources.0.files=["{tiny}"]', "--set", 'sources.0.kind="jsonl"']
+        (folder / "tiny").mkdir()
+        for number in range(options.workers):  # a page for each worker, so that each loads all that it needs
+            page = (
+                f"<html lang=en><body><p>{number} mills stand by the river, and grind in the morning.</p></body></html>"
+            )
+            (folder / "tiny" / f"{number}.html").write_text(page)
+        changes = [f'sources.0.files=["{folder}/tiny"]', 'sources.0.kind="html"', "write.split_mb=0.0000001"]
+        small = [word for change in changes for word in ("--set", change)]
         start = build(options.recipe, folder / "start", small, options.workers)
         seconds = build(options.recipe, folder / "run", overrides, options.workers) - start
         told = json.loads((folder / "run" / "manifest.json").read_text())
