@@ -67,8 +67,8 @@ def fuzz_part(item: tuple[Task, float], skip: Skip, heartbeat: Path) -> dict[str
     """One case on a worker: what a build does with a part, and what it cost."""
     task, seconds = item
     if not _allowed:
-        _allowed.extend([str(task.run), str(heartbeat.parent), "/dev/", "/proc/self"])
         sys.addaudithook(watch_writes)
+    _allowed[:] = [str(task.run), str(heartbeat.parent), "/dev/", "/proc/self"]  # the run folder is another each time
     _outside.clear()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     used = time.process_time()
@@ -81,7 +81,7 @@ def fuzz_part(item: tuple[Task, float], skip: Skip, heartbeat: Path) -> dict[str
     signal.setitimer(signal.ITIMER_PROF, 0)
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     told = {"seconds": time.process_time() - used, "peak_mb": int(peak.split()[1]) / 1024, "rows": 0, "reasons": {}}
-    return told | (_books(task) if not failed else {}) | ({"failed": failed} if failed else {}) | _writes()
+    return told | (_books(task) if not failed else {}) | _writes() | ({"failed": failed} if failed else {})
 
 
 def _writes() -> dict[str, str]:
