@@ -7,6 +7,10 @@ BIN := .venv/bin
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/complete: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
@@ -15,7 +19,7 @@ demo: .venv/installed
 	$(BIN)/python -m corpus sample demo/input
 	$(BIN)/python -m corpus build corpus/recipes/sample.toml --out demo/run
 
-test: .venv/installed
+test: .venv/complete
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -32,6 +32,8 @@ lock         one build at a time in a folder
 progress     what a person sees meanwhile
 transforms   the Beam coats
 pipeline     the Beam pipelines
+estimate     what a build will give and cost
+elsewhere    a build on another runner
 sample       a real input without a network
 sample_pages, sample_topics, sample_planted
              what it is made of: documentation, language reference, known defects

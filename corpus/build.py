@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from corpus import elsewhere
 from corpus import recipe as recipes
 from corpus.lock import held
 from corpus.parts import write_json
@@ -23,14 +24,23 @@ def build(
     Raises RecipeError, FileNotFoundError, FolderInUse, WorkerDied, ConservationError.
     """
     started = time.perf_counter()
+    if ":/" in str(run):  # Path makes s3:/ of s3://
+        raise RecipeError(
+            f"--out {run}: a run is a folder, here or mounted (it is locked, renamed in and mapped into memory); "
+            "give a path, and copy the finished run to the store"
+        )
     recipe = recipes.load(path, overrides)
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
     _check_named(recipe, run)
+    if elsewhere.asked(beam_options):
+        elsewhere.check_addresses(path, planned)
     with held(run):
         _claim(recipe, run)
         _finish_takedown(run)
+        if elsewhere.asked(beam_options):
+            return _stages(recipe, planned, run, None, beam_options, started)
         workers = Workers(min(num_workers, len(planned.parts)))
         try:
             workers.warm(_warm)
@@ -40,7 +50,7 @@ def build(
 
 
 def _stages(
-    recipe: Recipe, planned: Plan, run: Path, workers: Workers, beam_options: Sequence[str], started: float
+    recipe: Recipe, planned: Plan, run: Path, workers: Workers | None, beam_options: Sequence[str], started: float
 ) -> dict[str, Any]:
     # Beam takes a second to load: the workers load theirs meanwhile. It warns, through the root logger, of cloud
     # libraries that nobody asked for.
@@ -54,7 +64,7 @@ def _stages(
     stages = Build(recipe, planned, run, workers, beam_options)
     stages()
     told = finish(recipe, planned, run, stages.tasks)
-    write_timing(run, workers.num_workers, stages.seconds, started)
+    write_timing(run, workers.num_workers if workers else 0, stages.seconds, started)
     return told
 
 

@@ -54,6 +54,24 @@ def build(
 
 
 @app.command()
+def estimate(
+    recipe: Annotated[Path, typer.Argument(help="a TOML recipe", metavar="RECIPE")],
+    overrides: Overrides = [],  # noqa: B006
+    parts: Annotated[int, typer.Option("--sample", help="parts of each source to build", min=1)] = 8,
+    price: Annotated[
+        float | None, typer.Option("--core-hour-price", help="price of a core for an hour, in any currency", min=0)
+    ] = None,
+) -> None:
+    """What a build will give and cost: documents, tokens, core-hours, shuffle, disk, price; from a sample of the input.
+
+    Example: python -m corpus estimate corpus/recipes/web.toml --sample 16 --core-hour-price 0.04
+    """
+    from corpus import estimate as estimates
+
+    estimates.show(recipe, overrides, parts, price)
+
+
+@app.command()
 def sample(
     folder: Annotated[Path, typer.Argument(help="where to put it", metavar="DIR")],
 ) -> None:

@@ -17,7 +17,7 @@ import xxhash
 from corpus import schema
 from corpus.charset import decode
 from corpus.extraction import Engine, Extracted, ExtractionError, Page, engine
-from corpus.guard import Heartbeat
+from corpus.guard import READING, Heartbeat
 from corpus.normalise import normalise
 from corpus.parts import mark_done, writing
 from corpus.plan import Task
@@ -32,6 +32,9 @@ EXTRACTED = schema.DOCUMENT.append(pa.field("failure", FAILURE))
 _BATCH_RECORDS = 512
 _BATCH_BYTES = 32 << 20
 _ROW_GROUP_BYTES = 8 << 20
+# A parser below a reader may crash or hang as one below an engine may (a damaged Parquet footer ends the process).
+# The limit is wide: a record may be a book, or wait for a store.
+_READ_SECONDS = 300.0
 _RUN = re.compile(r">([^<>{}]{50,})(?=<)")
 _DECLARED = re.compile(r"<html[^>]*?\blang\s*=\s*[\"']?([a-z]{2,3})", re.IGNORECASE)
 _QUICK_CHARACTERS = 1_000
@@ -44,7 +47,7 @@ def extract_part(task: Task, skip: Skip, beat: Heartbeat) -> None:
     path = task.file("stages/extract")
     with writing(path, EXTRACTED) as documents, writing(path.with_suffix(".edits.parquet"), schema.EDITS) as edits:
         extractor = Extractor(task.recipe, task.part.source.name, task.part.source.license, skip, beat)
-        for batch in _batches(_records(task)):
+        for batch in _batches(_records(task, skip, beat)):
             for split, record, row in extractor.rows(batch):
                 rows.add(row, record, split)
                 if rows.num_bytes > _ROW_GROUP_BYTES or rows.num_rows >= 2_000:
@@ -64,12 +67,24 @@ def outputs(task: Task) -> tuple[Path, Path]:
     return task.file("stages/extract"), task.file("stages/extract", ".edits.parquet")
 
 
-def _records(task: Task) -> Iterator[tuple[str, int, Record]]:
-    """(file, number in the part, record)"""
+def _records(task: Task, skip: Skip, beat: Heartbeat) -> Iterator[tuple[str, int, Record]]:
+    """(file, number in the part, record). A reader may be ended as well: then a split is read up to that record."""
     number = 0
     source = task.part.source
     for split in task.part.splits:
-        for record in reader(source.kind).read(split, source.keys):
+        records = reader(source.kind).read(split, source.keys)
+        while True:
+            if READING + number in skip:
+                reason, ended = skip[READING + number]
+                told = f"reading took longer than {_READ_SECONDS:.0f} s" if reason == "extract_timeout" else ended
+                detail = f"{told}; bytes {split.start} to {split.end} are not read further"
+                yield split.path, number, Record(split.start, failure=("broken_record", detail))
+                number += 1
+                break
+            with beat.document(READING + number, _READ_SECONDS):
+                record = next(records, None)
+            if record is None:
+                break
             yield split.path, number, record
             number += 1
 

@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from corpus.failures import Failure
+
 WILD = "*?["
+
+
+class NoStore(Failure):
+    """A kind of store that Beam cannot reach as it is installed here."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -41,7 +47,7 @@ def open_binary(path: str) -> BinaryIO:
     """A seekable file of bytes, never decompressed on the way. Raises FileNotFoundError."""
     if not is_remote(path):
         return open(path, "rb")  # the caller closes it
-    beam = _filesystems()
+    beam = _filesystems(path)
     from apache_beam.io.filesystem import CompressionTypes
 
     return cast(BinaryIO, beam.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
@@ -84,14 +90,29 @@ def _find_remote(pattern: str) -> Iterator[FoundFile]:
 
 
 def _match(pattern: str) -> Iterator[FoundFile]:
-    for result in _filesystems().match([pattern]):
+    for result in _filesystems(pattern).match([pattern]):
         for m in result.metadata_list:
             name = m.path.rsplit("/", 1)[-1]
             if name and not fnmatch.fnmatch(name, ".*"):
                 yield FoundFile(m.path, m.size_in_bytes, float(m.last_updated_in_seconds or 0.0))
 
 
-def _filesystems() -> Any:
-    from apache_beam.io.filesystems import FileSystems
+def _filesystems(path: str) -> Any:
+    """Beam's filesystems, ready for `path`. Raises NoStore.
 
+    Endpoint and keys come from the store's own environment variables (AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS
+    ...): every process finds those, whatever started it, and no key stands in a recipe or a job's options.
+    """
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if FileSystems._pipeline_options is None:  # outside a pipeline nobody has set them, and S3 refuses None
+        FileSystems.set_options(PipelineOptions([]))
+    try:
+        FileSystems.get_filesystem(path)
+    except ValueError:
+        scheme = path.partition("://")[0]
+        extra = {"s3": "s3", "gs": "dataflow"}.get(scheme)
+        fix = f"install the extra {extra!r}" if extra else "give s3://, gs:// or hdfs://"
+        raise NoStore(f"{path}: {scheme}:// cannot be read here; {fix}") from None
     return FileSystems

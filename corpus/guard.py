@@ -14,6 +14,7 @@ from pathlib import Path
 
 _STATE = struct.Struct("<qqq")  # position of the document in hand, documents done, bytes done
 NOWHERE = -1
+READING = 1 << 40  # and up: reading a record, in place of having one in hand
 
 
 class Heartbeat:

@@ -5,21 +5,22 @@ dedup       band hashes through a shuffle, candidates verified on their text, ve
 write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
-import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import xxhash
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_job_api_pb2
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from corpus import marks, measure, tombstones, transforms
+from corpus import elsewhere, marks, measure, tombstones, transforms
 from corpus.against import FOLDER, earlier, earlier_part
 from corpus.documents import OBEYED, documents_part, measured
 from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
@@ -28,10 +29,11 @@ from corpus.parts import Damaged, check_intact, done, marked
 from corpus.plan import Plan, Task
 from corpus.progress import Meter, showing
 from corpus.recipe import Recipe, digest
-from corpus.workers import Workers
+from corpus.workers import WorkerDied, Workers
 from corpus.write import verdicts_file, write_part, written
 
 _MOST_REPAIRS = 20  # of damaged files in one build; more is a broken disk
+_ATTEMPTS = 3  # at a stage on another runner: a worker that dies costs what it had in hand, not the build
 
 
 class BadOption(Failure):
@@ -41,18 +43,22 @@ class BadOption(Failure):
 
 
 class Build:
-    """One build in one run folder."""
+    """One build in one run folder. Without `workers` the runner that the options name has its own, somewhere."""
 
     def __init__(
-        self, recipe: Recipe, plan: Plan, run: Path, workers: Workers, beam_options: Sequence[str] = ()
+        self, recipe: Recipe, plan: Plan, run: Path, workers: Workers | None, beam_options: Sequence[str] = ()
     ) -> None:
         self.recipe = recipe
         self.plan = plan
-        self.run = run
+        # Workers elsewhere start in another folder.
+        self.run = run if workers else run.absolute()
+        run = self.run
         self.seconds: dict[str, float] = {}
         self._workers = workers
         self._options = PipelineOptions(list(beam_options))
         self._runner = _runner(self._options)
+        # Here one bundle hands all tasks to the pool; elsewhere they must be spread, or one worker has them all.
+        self._spread = workers is None
         self._settings = marks.stage_settings(recipe)
         resolved = {source["name"]: source for source in recipe.resolved()["sources"]}
         self.tasks = [
@@ -87,8 +93,11 @@ class Build:
         missing = [task for task in self.tasks if not measured(task)]
         # The largest first, so that no worker ends long after the others.
         missing.sort(key=lambda task: -task.part.num_bytes)
-        with self._stage("documents", missing) as pipeline:
-            _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(documents_part)
+
+        def add(pipeline: beam.Pipeline) -> None:
+            _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(documents_part)
+
+        self._stage("documents", missing, add, lambda task: task.mark("extract") if measured(task) else None)
 
     def _dedup(self) -> None:
         before = [[part.run, part.name, part.fingerprint] for _, part in self._earlier]
@@ -101,24 +110,26 @@ class Build:
             stale.unlink()
         self._forget_others()
         numbered = list(enumerate(self.tasks))
-        with self._stage("dedup", self.tasks) as pipeline:
+
+        def add(pipeline: beam.Pipeline) -> None:
             once = pipeline | "once" >> beam.Create([[*numbered, *self._earlier]], reshuffle=False)
-            parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=False)
+            parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=self._spread)
             keys = parts | "keys" >> transforms.OnWorkers(gather_part)
             if self._earlier:
-                others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=False)
+                others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=self._spread)
                 keys = (keys, others | "earlier" >> transforms.OnWorkers(earlier_part)) | beam.Flatten()
             colliding = keys | transforms.Collide()
-            sets = (
-                once
-                | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
-                | "shingles" >> transforms.OnWorkers(shingles_part)
-            )
+            needed = once | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
+            if self._spread:
+                needed |= "spread" >> beam.Reshuffle()
+            sets = needed | "shingles" >> transforms.OnWorkers(shingles_part)
             _ = (
                 once
                 | "resolve" >> beam.Map(write_verdicts, beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
                 | "done" >> beam.Map(finish_dedup, mark, fingerprint)
             )
+
+        self._stage("dedup", self.tasks, add)
 
     def _forget_others(self) -> None:
         """Remove the keys of earlier runs that are compared no longer."""
@@ -135,12 +146,24 @@ class Build:
             found = xxhash.xxh3_128_hexdigest(verdicts.read_bytes()) if verdicts.exists() else ""
             task.marks["write"] = digest([measure.fingerprint(task), found, self._settings["write"]])
         missing = [task for task in self.tasks if not done(task.mark("write"), task.marks["write"], *written(task))]
-        with self._stage("write", missing) as pipeline:
-            _ = pipeline | beam.Create(missing, reshuffle=False) | transforms.OnWorkers(write_part)
 
-    @contextlib.contextmanager
-    def _stage(self, name: str, tasks: list[Task]) -> Iterator[beam.Pipeline]:
-        """Run the pipeline that the block makes; show how far it is."""
+        def add(pipeline: beam.Pipeline) -> None:
+            _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(write_part)
+
+        def finished(task: Task) -> Path | None:
+            mark = task.mark("write")
+            return mark if done(mark, task.marks["write"], *written(task)) else None
+
+        self._stage("write", missing, add, finished)
+
+    def _stage(
+        self,
+        name: str,
+        tasks: list[Task],
+        add: Callable[[beam.Pipeline], None],
+        finished: Callable[[Task], Path | None] = lambda task: None,
+    ) -> None:
+        """Run the pipeline that `add` fills; show how far it is. `finished`: a task's mark, once it is done."""
         started = time.perf_counter()
         sizes = {task.part.name: task.part.num_bytes for task in tasks}
         meter = Meter(name, sum(sizes.values()))
@@ -150,13 +173,38 @@ class Build:
                 result["rows"], result.get("read_bytes", 0), sizes.get(result["part"], 0), result.get("docs")
             )
 
-        failures = transforms.use(self._workers, tell)
-        pipeline = beam.Pipeline(runner=self._runner, options=self._options)
-        yield pipeline
-        if tasks:
-            with showing(meter, lambda: sorted(self._workers.active)):
-                _run(pipeline, failures)
+        if not tasks:
+            pass
+        elif self._workers is not None:
+            active = self._workers.active
+            failures = transforms.use(self._workers, tell)
+            with showing(meter, lambda: sorted(active)):
+                _run(self._pipeline(add), failures)
+        else:
+            with showing(meter, list), elsewhere.looking(tasks, finished, tell), elsewhere.quiet():
+                self._run_elsewhere(name, add)
         self.seconds[name] = time.perf_counter() - started
+
+    def _pipeline(self, add: Callable[[beam.Pipeline], None]) -> beam.Pipeline:
+        pipeline = beam.Pipeline(runner=self._runner, options=self._options)
+        add(pipeline)
+        return pipeline
+
+    def _run_elsewhere(self, name: str, add: Callable[[beam.Pipeline], None]) -> None:
+        """Some runners retry what a dead worker had in hand. Some fail: the stage runs again, finished parts pass."""
+        _mend_job_service()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                _run(self._pipeline(add), [])
+                return
+            except Exception as error:
+                told = elsewhere.gist(error)
+                if attempt == _ATTEMPTS:
+                    raise WorkerDied(
+                        f"stage {name} failed {attempt} times on the runner; the same command goes on from the parts "
+                        f"that are finished. It said: {told}"
+                    ) from error
+                print(f"{name}: attempt {attempt} ended with: {told}; once more", file=sys.stderr, flush=True)
 
 
 def _runner(options: PipelineOptions) -> PipelineRunner:
@@ -180,6 +228,34 @@ def _run(pipeline: beam.Pipeline, failures: list[Exception]) -> None:
         raise
     finally:
         log.disabled = False
+
+
+def _mend_job_service() -> None:
+    """Two things that Flink, Spark and Dataflow do, and Beam's own job service (`--job_endpoint=embed`) does not.
+
+    It waits for ever for a worker that died (measured: still waiting after 60 s); here the end of the worker's stream
+    fails what it had in hand. And it asks for one worker; here for as many as `--direct_num_workers` says.
+    """
+    read = worker_handlers.ControlConnection._read
+    if hasattr(read, "mended"):
+        return
+
+    def noticing(self: worker_handlers.ControlConnection) -> None:
+        try:
+            read(self)
+        except Exception:
+            self.abort(RuntimeError("a worker process ended while it had work"))
+
+    def invoke(self: local_job_service.BeamJob) -> Any:
+        self.set_state(beam_job_api_pb2.JobState.RUNNING)
+        options = self.pipeline_options()
+        runner = FnApiRunner(provision_info=self._provision_info)
+        runner._num_workers = int(options.view_as(DirectOptions).direct_num_workers or 1)
+        return runner.run_via_runner_api(self._pipeline_proto, options)
+
+    noticing.mended = True  # type: ignore[attr-defined]
+    worker_handlers.ControlConnection._read = noticing
+    local_job_service.BeamJob._invoke_runner = invoke
 
 
 def _what(source: dict[str, Any]) -> dict[str, Any]:

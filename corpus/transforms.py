@@ -4,6 +4,7 @@ Only this file and corpus/pipeline.py know Beam. Texts never cross a step: tasks
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from corpus.workers import Work, Workers
 # nobody set them, a worker starts a pool of one: the sandbox in which a page may hang or crash.
 _workers: Workers | None = None
 _listener: Callable[[Any], None] | None = None
+_starting = threading.Lock()
 _failures: list[Exception] = []  # what a task raised: Beam would wrap it in forty lines of its own
 
 
@@ -30,10 +32,27 @@ def use(workers: Workers | None, listener: Callable[[Any], None] | None) -> list
 
 
 def _pool() -> Workers:
+    with _starting:  # a remote worker may run several bundles at once
+        if _workers is None:
+            ready = threading.Event()
+            threading.Thread(target=_start, args=(ready,), daemon=True).start()
+            ready.wait()
+        assert _workers is not None
+        return _workers
+
+
+def _start(ready: threading.Event) -> None:
+    """A pool's processes end with the thread that started them, and Beam's threads come and go: this one stays."""
     global _workers
-    if _workers is None:
-        _workers = Workers(1)
-    return _workers
+    pool = Workers(1)
+    pool.warm(_nothing)
+    _workers = pool
+    ready.set()
+    threading.Event().wait()
+
+
+def _nothing() -> None:
+    """A pool starts its processes with its first task."""
 
 
 class _OnWorkers(beam.DoFn):

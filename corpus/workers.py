@@ -13,13 +13,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pebble
 
 from corpus.failures import Failure
-from corpus.guard import NOWHERE, Heartbeat, cause_of_death
+from corpus.guard import NOWHERE, READING, Heartbeat, cause_of_death
 
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
 Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
@@ -40,8 +41,7 @@ class Workers:
 
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
-        context = multiprocessing.get_context("spawn")
-        self._pool = pebble.ProcessPool(num_workers, initializer=_start, initargs=(os.getpid(),), context=context)
+        self._pool = self._new_pool()
         self._folder = tempfile.TemporaryDirectory(prefix="winnow-")
         self._lock = threading.Lock()
         self._serial = 0
@@ -67,6 +67,11 @@ class Workers:
                 self._forget(heartbeat)
                 if error is None:
                     yield future.result()
+                elif isinstance(error, BrokenProcessPool):
+                    self._mend()
+                    if deaths == _DEATHS_WITHOUT_DOCUMENT:
+                        raise WorkerDied(f"the pool of workers broke {deaths + 1} times at the same task") from error
+                    self._submit(work, task, skip, deaths + 1, running)
                 elif isinstance(error, pebble.ProcessExpired):
                     deaths = self._blame(error, seen, skip, deaths)
                     self._submit(work, task, skip, deaths, running)
@@ -78,6 +83,18 @@ class Workers:
         self._pool.stop()
         self._pool.join()
         self._folder.cleanup()
+
+    def _new_pool(self) -> pebble.ProcessPool:
+        context = multiprocessing.get_context("spawn")
+        return pebble.ProcessPool(self.num_workers, initializer=_start, initargs=(os.getpid(),), context=context)
+
+    def _mend(self) -> None:
+        """pebble gives up the whole pool where a worker dies before it has said which task it took: start another."""
+        with self._lock:
+            if not self._pool.active:
+                self._pool.stop()
+                self._pool.join()
+                self._pool = self._new_pool()
 
     def _submit(self, work: Work, task: Any, skip: Skip, deaths: int, running: dict[Any, Any]) -> None:
         with self._lock:
@@ -99,7 +116,8 @@ class Workers:
 
     @staticmethod
     def _blame(error: pebble.ProcessExpired, position: int, skip: Skip, deaths: int) -> int:
-        if position != NOWHERE:
+        by_hand = error.exitcode in (-signal.SIGKILL, -signal.SIGTERM)  # or out of memory: no parser's own doing
+        if position != NOWHERE and not (position >= READING and by_hand):
             skip[position] = cause_of_death(error.exitcode)
             return deaths
         if deaths == _DEATHS_WITHOUT_DOCUMENT:

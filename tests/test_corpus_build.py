@@ -212,6 +212,11 @@ def test_mistakes_are_one_line_before_any_work(folder: Path, arguments: Sequence
     assert not out.exists()
 
 
+def test_a_run_folder_in_a_store_is_refused(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="--out s3:/bucket/run: a run is a folder"):
+        build(folder / "one.toml", Path("s3://bucket/run"))
+
+
 def test_a_runner_that_does_not_exist_is_one_line(folder: Path) -> None:
     process = run_command(folder, str(folder / "one.toml"), "--out", str(folder / "odd"), "--", "--runner=Nope")
     _, stderr = process.communicate(timeout=60)

@@ -67,11 +67,16 @@ def test_remote_paths_go_through_beam(folder: Path, monkeypatch: pytest.MonkeyPa
             asked.extend(patterns)
             return [types.SimpleNamespace(metadata_list=meta if patterns[0].endswith("*") else [])]
 
-    monkeypatch.setattr(files, "_filesystems", lambda: Store)
+    monkeypatch.setattr(files, "_filesystems", lambda path: Store)
     expected = [files.FoundFile("gs://b/x/1.txt", 3, 7.0), files.FoundFile("gs://b/x/2.txt", 3, 7.0)]
     assert files.find("gs://b/x/*") == expected
     assert files.find("gs://b/x") == expected
     assert asked == ["gs://b/x/*", "gs://b/x", "gs://b/x/**"]
+
+
+def test_a_store_that_nothing_here_can_read_is_named() -> None:
+    with pytest.raises(files.NoStore, match=r"nowhere://b/x: nowhere:// cannot be read here; give s3://"):
+        files.find("nowhere://b/x")
 
 
 def test_local_files_do_not_load_beam() -> None:

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import prose
+from conftest import prose, write_jsonl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus import schema
 from corpus.decide import check_bound, fired, rules
 from corpus.edited import carry_out
-from corpus.extract import EXTRACTED, Extractor, document_id
-from corpus.guard import Heartbeat
+from corpus.extract import EXTRACTED, Extractor, _records, document_id
+from corpus.guard import READING, Heartbeat
 from corpus.measure import STAGE_EDITS, Measured, measure
+from corpus.plan import Task, plan
 from corpus.readers import Record
 from corpus.recipe import Recipe
 from corpus.write import Tally, divide
@@ -93,6 +94,24 @@ def test_quick_look_at_the_language(
     row = extract_records(recipe, [Record(0, html=html.encode(), charset="utf-8")], {}, tmp_path)[0]
     failure = row.get("failure") or {}
     assert (failure.get("reason") if "before extraction" in failure.get("detail", "") else None) == reason
+
+
+def test_where_a_reader_ended_its_worker_the_split_ends_in_a_ledger_row(
+    make_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    files = [write_jsonl(tmp_path / f"{n}.jsonl", [{"text": f"{n} {row}"} for row in range(3)]) for n in range(2)]
+    [part] = plan(make_recipe(steps=[])).parts
+    Heartbeat.create(tmp_path / "beat")
+    task = Task(tmp_path, part, make_recipe(steps=[]), {})
+    skip = {READING + 1: ("extract_crash", "the worker was ended by SIGABRT")}
+    with contextlib.closing(Heartbeat(tmp_path / "beat")) as beat:
+        read = list(_records(task, skip, beat))
+    assert [number for _, number, _ in read] == list(range(5))  # one record, why there are no more, the next file
+    assert [file for file, _, _ in read] == [str(files[0])] * 2 + [str(files[1])] * 3
+    failure = read[1][2].failure
+    assert failure
+    assert failure[0] == "broken_record"
+    assert failure[1].startswith("the worker was ended by SIGABRT; bytes 0 to ")
 
 
 def test_ids_follow_from_source_origin_and_content() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from corpus.guard import Heartbeat
+from corpus.guard import READING, Heartbeat
 from corpus.workers import Skip, WorkerDied, Workers
 
 
@@ -24,11 +24,11 @@ def documents(task: dict[str, Any], skip: Skip, beat: Heartbeat) -> dict[str, An
         os.kill(os.getpid(), signal.SIGKILL)
     if "raises" in task:
         raise ValueError(task["raises"])
-    for position in range(10):
+    for position in [*range(10), *task.get("reads", ())]:
         if position not in skip:
             with beat.document(position, 1.0):
                 if position in task.get("kills", ()):
-                    os.kill(os.getpid(), signal.SIGSEGV)
+                    os.kill(os.getpid(), task.get("signal", signal.SIGSEGV))
                 while position in task.get("hangs", ()):
                     pass
     return {"name": task["name"], "skip": skip, "pid": os.getpid()}
@@ -57,6 +57,14 @@ def test_a_task_goes_on_without_the_documents_that_killed_it(workers: Workers) -
         7: "extract_crash",
     }
     assert skips["good"] == {}
+
+
+def test_a_reader_that_ends_its_worker_is_blamed_but_not_for_a_kill(workers: Workers) -> None:
+    reads = {"name": "bad", "reads": [READING, READING + 1], "kills": [READING + 1]}
+    [result] = workers.run(work, [{**reads, "signal": signal.SIGABRT}])
+    assert result["skip"] == {READING + 1: ("extract_crash", "the worker was ended by SIGABRT")}
+    with pytest.raises(WorkerDied):
+        list(workers.run(work, [{**reads, "signal": signal.SIGKILL}]))
 
 
 def test_a_worker_that_dies_outside_any_document_is_tried_again_and_then_told(workers: Workers) -> None:

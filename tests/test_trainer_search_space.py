@@ -88,10 +88,9 @@ def test_a_range_ends_on_a_step() -> None:
     ],
 )
 def test_a_bad_space_names_the_key(raw: dict[str, Any], said: str) -> None:
-    if raw == {"model": {"window": [0, 64]}}:
-        recipe = Recipe(model=Model(window=64, window_layers="SL"))  # without a window, S has no meaning
-    else:
-        recipe = Recipe()
+    # without a window, S has no meaning
+    model = Model(window=64, window_layers="SL") if raw == {"model": {"window": [0, 64]}} else Model()
+    recipe = Recipe(model=model)
     with pytest.raises(RecipeError, match=said.replace("{", r"\{").replace("}", r"\}")) as caught:
         read(raw, recipe, "space.toml")
     assert "space.toml" in str(caught.value)
@@ -107,7 +106,9 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
 
 @given(
     path=st.text(st.characters(codec="utf-8"), max_size=20),
-    names=st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), st.floats(0.01, 9), max_size=3),
+    names=st.dictionaries(
+        st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), st.floats(0.01, 9), max_size=3
+    ),
     lr=st.floats(1e-9, 1e9),
     tied=st.sampled_from([True, False]),
 )

@@ -1,0 +1,206 @@
+"""The same corpus from another runner: Beam's job service and a pool of workers, started as on Flink and Spark.
+
+The workers get the code as a staged wheel, start in folders of their own, and share the run folder. One is killed.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import prose, warc_member
+
+from corpus import elsewhere
+from corpus.build import build
+from corpus.recipe import RecipeError
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 240  # longest time for one build; a hang must not hold the suite
+RECIPE = """
+steps = ["extract", "language", "quality"]
+[[sources]]
+name = "web"
+kind = "warc"
+files = ["{folder}/*.warc.gz"]
+[extract]
+engine = "deadly_engine.pages"
+[write]
+split_mb = 0.002
+[language]
+keep = ["en"]
+min_score = 0.3
+"""
+# An engine that notes whose code it runs on, and that kills the worker above it, once, where the test says so.
+ENGINE = """
+import os
+import signal
+from pathlib import Path
+
+import corpus
+from corpus.extraction import Extracted
+
+folder = Path(os.environ["ENGINE_FOLDER"])
+(folder / f"seen-{os.getpid()}").write_text(corpus.__file__)
+
+
+def version():
+    return "deadly 1"
+
+
+def extract(page):
+    order = folder / "kill"
+    if "MARKED" in page.html and order.exists():
+        order.unlink()
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+    return Extracted(page.html.partition("<p>")[2].partition("</p>")[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portable")
+    texts = [prose(n % 27) + (" MARKED" if n == 13 else "") for n in range(30)]  # the last ones are copies
+    for index in range(4):
+        pages = [warc_member(f"https://host.example/{n}", f"<p>{texts[n]}</p>") for n in range(30) if n % 4 == index]
+        (path / f"{index}.warc.gz").write_bytes(b"".join(pages))
+    (path / "recipe.toml").write_text(RECIPE.format(folder=path))
+    engine = path / "engine" / "deadly_engine"
+    engine.mkdir(parents=True)
+    (engine / "__init__.py").write_text("")
+    (engine / "pages.py").write_text(ENGINE)
+    (path / "workers").mkdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(folder: Path) -> Path:
+    """The rooms that workers need, as `pip wheel` would pack them."""
+    path = folder / "winnow_corpus-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for room in ("corpus", "filters"):
+            for file in sorted((ROOT / room).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    archive.write(file, file.relative_to(ROOT))
+        archive.writestr("winnow_corpus-0.1.0.dist-info/METADATA", "Name: winnow-corpus\nVersion: 0.1.0\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pool(folder: Path) -> Iterator[int]:
+    """The port of a pool of workers, started as beside a Flink or Spark task manager."""
+    try:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            port = int(probe.getsockname()[1])
+    except OSError as error:
+        pytest.skip(f"no port can be opened here: {error}")
+    boot = folder / "boot"
+    boot.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "portable_worker.py"}" "$@"\n')
+    boot.chmod(boot.stat().st_mode | stat.S_IXUSR)
+    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    process = subprocess.Popen(
+        [*command, f"--container_executable={boot}"], cwd=folder / "workers", env=environment(folder),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+            return
+        time.sleep(0.1)
+    pytest.skip("Beam's worker pool opened no port within 20 s")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    own = {"ENGINE_FOLDER": str(folder / "engine"), "WORKER_FOLDER": str(folder / "workers")}
+    return {**os.environ, **own, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder / "engine")])}
+
+
+def built(folder: Path, out: str, *options: str) -> tuple[dict[str, Any], str]:
+    """The manifest of a build by the command, and what it said."""
+    command = [sys.executable, "-m", "corpus", "build", folder / "recipe.toml", "--out", out, "--workers", "1"]
+    run = subprocess.run(
+        [*command, "--", *options], cwd=folder, env=environment(folder), capture_output=True, text=True,
+        timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads((folder / out / "manifest.json").read_text()), run.stderr
+
+
+def portable(port: int, wheel: Path) -> list[str]:
+    return [
+        "--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=EXTERNAL",
+        f"--environment_config=localhost:{port}", "--direct_num_workers=2", f"--extra_package={wheel}",
+    ]  # fmt: skip
+
+
+def test_workers_elsewhere_make_the_same_corpus_though_one_is_killed(folder: Path, wheel: Path, pool: int) -> None:
+    here, _ = built(folder, "here")
+    for path in (folder / "engine").glob("seen-*"):
+        path.unlink()
+    (folder / "engine" / "kill").touch()
+    there, said = built(folder, "there", *portable(pool, wheel))
+
+    assert not (folder / "engine" / "kill").exists()
+    assert "a worker process ended while it had work; once more" in said
+    assert there == here  # content hashes, counts, and every record accounted for
+    assert here["ledger"] > 0
+    for kind in ("docs", "ledger", "signals", "duplicates", "edits"):
+        names = sorted(path.name for path in (folder / "here" / kind).iterdir())
+        assert names == sorted(path.name for path in (folder / "there" / kind).iterdir())
+        for name in names:
+            assert (folder / "here" / kind / name).read_bytes() == (folder / "there" / kind / name).read_bytes()
+    seen = [path.read_text() for path in (folder / "engine").glob("seen-*")]
+    staged = [path for path in seen if path.startswith(f"{folder / 'workers'}/staged-")]
+    assert len(staged) >= 2  # each worker on the wheel that was staged; the submitting process on the checkout
+
+
+def test_a_relative_input_is_refused_before_any_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder / "engine")
+    monkeypatch.setenv("ENGINE_FOLDER", str(folder / "engine"))
+    with pytest.raises(RecipeError, match=r"0\.warc\.gz is relative"):
+        build(
+            folder / "recipe.toml", folder / "never", ["sources.0.files=['0.warc.gz']"],
+            beam_options=["--runner=PortableRunner"],
+        )  # fmt: skip
+    assert not (folder / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ([], False),
+        (["--runner=FnApiRunner"], False),
+        (["--runner=FlinkRunner"], True),
+        (["--parallelism=4", "--runner", "DataflowRunner"], True),
+    ],
+)
+def test_another_runner_is_asked_for_by_name(options: list[str], other: bool) -> None:
+    assert elsewhere.asked(options) == other
+
+
+def test_what_a_job_service_wraps_is_told_in_one_line() -> None:
+    wrapped = "Pipeline job failed:\nTraceback (most recent call last):\n  File x\nValueError: page 3 is odd\n\n"
+    assert elsewhere.gist(RuntimeError(wrapped)) == "ValueError: page 3 is odd"
+    refused = 'grpc.Error: <_Error:\n\tdetails = "failed to connect to 127.0.0.1"\n>\n'
+    assert elsewhere.gist(RuntimeError(refused)) == "failed to connect to 127.0.0.1"
