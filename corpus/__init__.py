@@ -35,8 +35,8 @@ pipeline     the Beam pipelines
 estimate     what a build will give and cost
 elsewhere    a build on another runner
 sample       a real input without a network
-sample_pages, sample_topics, sample_planted
-             what it is made of: documentation, language reference, known defects
+sample_pages, sample_topics, sample_functions, sample_planted
+             what it is made of: documentation, language reference, docstrings, known defects
 views        a run opened in DuckDB
 terminal     what the commands print, for a person and for a pipe
 ask          `sql`

@@ -2,6 +2,7 @@
 
     web.warc.gz      the standard library's documentation as pydoc renders it, one page per module
     books/*.txt      long chapters of the language reference (pydoc_data.topics)
+    functions.jsonl  what functions and classes of the numerical packages say of themselves
     packages.jsonl   descriptions and licences of the installed distributions; licences are near-duplicates by nature
     planted.jsonl    a few documents with one known defect each (corpus/sample_planted.py)
 
@@ -18,6 +19,7 @@ from typing import cast
 
 import orjson
 
+from corpus.sample_functions import docstrings
 from corpus.sample_pages import pages
 from corpus.sample_planted import planted
 from corpus.sample_topics import books
@@ -48,6 +50,7 @@ def make(out_dir: Path) -> Summary:
     counts = {
         "web.warc.gz": _write_warc(folder / "web.warc.gz", pages()),
         "books": len(texts),
+        "functions.jsonl": _write_jsonl(folder / "functions.jsonl", docstrings()),
         "packages.jsonl": _write_jsonl(folder / "packages.jsonl", _packages()),
         "planted.jsonl": _write_jsonl(folder / "planted.jsonl", planted(texts)),
     }

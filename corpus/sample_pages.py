@@ -66,7 +66,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """(url, html) of every module that can be imported quietly, in alphabetical order."""
     renderer = _Pages()
     for name in sorted(set(_names())):
-        module = _quietly(name)
+        module = quietly(name)
         if module is not None and inspect.getdoc(module):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -87,13 +87,13 @@ def _anonymous(html: str) -> str:
 def _names() -> Iterator[str]:
     yield from (name for name in sys.stdlib_module_names if not name.startswith("_") and name not in SKIPPED)
     for package in PACKAGES:
-        module = _quietly(package)
+        module = quietly(package)
         for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}.", onerror=lambda name: None):
             if not any(part.startswith("_") for part in found.name.split(".")):
                 yield found.name
 
 
-def _quietly(name: str) -> ModuleType | None:
+def quietly(name: str) -> ModuleType | None:
     """The module, or None where it does not exist on this platform."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

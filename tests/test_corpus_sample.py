@@ -24,7 +24,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_counts_are_those_of_the_files(made: Summary) -> None:
     assert 150 <= made.documents["web.warc.gz"] <= 300
     assert made.documents["books"] == len(list((made.folder / "books").glob("*.txt"))) >= 15
-    for name in ("packages.jsonl", "planted.jsonl"):
+    for name in ("functions.jsonl", "packages.jsonl", "planted.jsonl"):
         assert made.documents[name] == len(rows(made.folder / name))
     assert f"web.warc.gz: {made.documents['web.warc.gz']} documents" in str(made)
 
