@@ -13,7 +13,7 @@ import dataclasses
 import email.message
 import gzip
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -45,19 +45,20 @@ def make(out_dir: Path) -> Summary:
     folder = Path(out_dir)
     (folder / "books").mkdir(parents=True, exist_ok=True)
     texts = books()
+    functions = docstrings()  # before the pages: loading these packages changes what some standard modules show
     for name, text in texts.items():
         (folder / "books" / f"{name}.txt").write_text(text, encoding="utf-8")
     counts = {
         "web.warc.gz": _write_warc(folder / "web.warc.gz", pages()),
         "books": len(texts),
-        "functions.jsonl": _write_jsonl(folder / "functions.jsonl", docstrings()),
+        "functions.jsonl": _write_jsonl(folder / "functions.jsonl", functions),
         "packages.jsonl": _write_jsonl(folder / "packages.jsonl", _packages()),
         "planted.jsonl": _write_jsonl(folder / "planted.jsonl", planted(texts)),
     }
     return Summary(folder, counts)
 
 
-def _write_jsonl(path: Path, rows: Iterator[dict[str, str]]) -> int:
+def _write_jsonl(path: Path, rows: Iterable[dict[str, str]]) -> int:
     lines = [orjson.dumps(row) for row in rows]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return len(lines)

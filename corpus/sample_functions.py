@@ -17,13 +17,15 @@ VARYING = ("may vary", "Use of argument(s) ``{")
 TESTS = {"conftest", "testing", "tests"}
 
 
-def docstrings() -> Iterator[dict[str, str]]:
+def docstrings() -> list[dict[str, str]]:
     """{id, title, text} in alphabetical order. Each text once, under the first name that has it."""
     seen: set[str] = set()
+    found = []
     for name, text in sorted(_found(), key=lambda pair: (pair[0].count("."), pair[0])):
         if len(text) >= MIN_CHARS and text not in seen and not any(mark in text for mark in VARYING):
             seen.add(text)
-            yield {"id": name, "title": name, "text": text}
+            found.append({"id": name, "title": name, "text": text})
+    return found
 
 
 def _found() -> Iterator[tuple[str, str]]:
