@@ -1,0 +1,24 @@
+"""The evaluator's room: what a model gets wrong, which documents stand behind it, and what to correct. Reads all rooms.
+
+cli             the commands of `python -m eval`
+intervals       bootstrap over documents or prompts, Wilson
+detection       how well a score finds what it should, with intervals
+chance          draws that depend on their keys alone
+documents       documents of a run or of a file, and which of them are held out
+suites          a suite: a versioned file of items with prompts, choices and slices
+suite_makers    suites from the documents of a run: facts, sentence order, relevance
+mentions        entities, dates and numbers in a text, by their form
+public_suites   LAMBADA, BLiMP, ARC, PIQA, BoolQ, Winogrande from local files
+synthetic_facts invented people whose facts are known, as documents and as probes
+text_checks     what can be said of a generated text without a model
+instructions    instructions that a program can check
+planting        bad data of eight kinds put among documents, with a sealed list
+hard_negatives  good documents that look bad
+retrieval       from a text to the documents behind it
+corrections     proposals for a corpus, and a person's name under them
+ratings         votes of people: storage, agreement, strength
+agreement       Krippendorff's alpha
+strength        Bradley-Terry with ties
+serve           the rating page, on this machine alone
+pages/          what that page is made of
+"""

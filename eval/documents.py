@@ -1,0 +1,106 @@
+"""Documents as evaluation reads them: of a finished run or of a JSONL file, in order of id, and which are held out."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from corpus.failures import Failure
+
+COLUMNS = ("id", "source", "url", "text", "title", "lang", "turns")
+
+
+class NoDocuments(Failure):
+    """A place that holds no documents, or holds them in a form that cannot be read."""
+
+    status = 2
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document; a conversation has its turns as (role, content) pairs."""
+
+    id: str  # 32 hex digits
+    text: str
+    source: str = ""
+    lang: str = ""
+    title: str = ""
+    url: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> float:
+        """Where the document's hash lies in [0, 1): low ones are held out."""
+        return int(self.id[16:32], 16) / 2**64
+
+
+def load(path: Path) -> list[Document]:
+    """Documents of a run folder (RUN/docs) or of a JSONL file with `text`, in order of id. Raises NoDocuments."""
+    if path.is_dir():
+        found = _of_run(path)
+    elif path.is_file():
+        found = _of_lines(path)
+    else:
+        raise NoDocuments(f"{path}: there is no such run folder or JSONL file")
+    return sorted(found, key=lambda document: document.id)
+
+
+def _of_run(run: Path) -> Iterator[Document]:
+    if not (run / "docs").is_dir():
+        raise NoDocuments(f"{run}: no docs/ in it; give the folder of a finished run, or a JSONL file")
+    for path in sorted((run / "docs").glob("part-*.parquet")):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=list(COLUMNS)):
+                yield from (_document(row) for row in batch.to_pylist())
+
+
+def _of_lines(path: Path) -> Iterator[Document]:
+    seen: dict[str, int] = {}
+    for number, row in read_lines(path):
+        if not isinstance(row.get("text"), str):
+            raise NoDocuments(f"{path}: line {number} has no `text`")
+        if not row.get("id"):
+            said = hashlib.sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest()
+            seen[said] = seen.get(said, 0) + 1  # equal texts are still different documents
+            row["id"] = hashlib.sha256(f"{said} {seen[said]}".encode()).hexdigest()[:32]
+        yield _document(row)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the line, object) of a JSONL file. Raises NoDocuments, FileNotFoundError."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                raise NoDocuments(f"{path}: line {number} is no JSON") from None
+            if not isinstance(row, dict):
+                raise NoDocuments(f"{path}: line {number} is no JSON object")
+            yield number, row
+
+
+def _document(row: dict[str, Any]) -> Document:
+    turns = tuple((str(turn["role"]), str(turn["content"] or "")) for turn in row.get("turns") or ())
+    text = {name: row.get(name) or "" for name in ("source", "lang", "title", "url")}
+    return Document(id=row["id"], text=row["text"] or "", turns=turns, **text)
+
+
+def split(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
+    """(learnt, held out) by the trainer's rule: per source, ids whose hash is below `share`, and never none of two."""
+    sources: dict[str, list[Document]] = {}
+    for document in documents:
+        sources.setdefault(document.source, []).append(document)
+    held: set[str] = set()
+    for found in sources.values():
+        # Exact whole numbers: a float of 53 bits could disagree with the trainer at the border.
+        mine = [d.id for d in found if int(d.id[16:32], 16) < share * 2**64]
+        if not mine and len(found) > 1 and share > 0:
+            mine = [min(found, key=lambda d: (int(d.id[16:32], 16), d.id)).id]
+        held.update(mine)
+    return [d for d in documents if d.id not in held], [d for d in documents if d.id in held]
