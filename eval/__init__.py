@@ -13,6 +13,8 @@ synthetic_facts invented people whose facts are known, as documents and as probe
 text_checks     what can be said of a generated text without a model
 instructions    instructions that a program can check
 planting        bad data of eight kinds put among documents, with a sealed list
+planted_phrases, foreign_sentences
+                what those say
 hard_negatives  good documents that look bad
 retrieval       from a text to the documents behind it
 corrections     proposals for a corpus, and a person's name under them

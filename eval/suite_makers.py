@@ -62,7 +62,7 @@ def _by_hash(documents: Sequence[Document], settings: Settings, purpose: str) ->
 
 def cloze(part: Sequence[Document], everyone: Sequence[Document], settings: Settings) -> list[Item]:
     """An entity, a date or a number to be found again after its context, among others of the same form."""
-    pool = _Pool(everyone, settings)
+    pool = Pool(everyone, settings)
     found: dict[str, list[Item]] = {kind: [] for kind in KINDS}
     for document in _by_hash(part, settings, "cloze"):
         for kind in KINDS:
@@ -73,7 +73,7 @@ def cloze(part: Sequence[Document], everyone: Sequence[Document], settings: Sett
     return [item for items in found.values() for item in items[: settings.items]]
 
 
-class _Pool:
+class Pool:
     """Every answer of every kind and form, to draw distractors from."""
 
     def __init__(self, documents: Sequence[Document], settings: Settings) -> None:
@@ -123,7 +123,7 @@ def _common_divisor(a: int, b: int) -> int:
     return a
 
 
-def _gaps(document: Document, kind: str, pool: _Pool, settings: Settings) -> list[Item]:
+def _gaps(document: Document, kind: str, pool: Pool, settings: Settings) -> list[Item]:
     out: list[Item] = []
     known = [mention for mention in pool.of(document) if mention.kind == kind and _has_context(document, mention)]
     for mention in Chance(settings.seed, "gap", document.id, kind).sample(known, _TRIES):
