@@ -3,6 +3,20 @@
 cli          the commands of `python -m trainer`
 recipe       a TOML recipe as frozen dataclasses, and clear errors
 recipes/     recipes to start from
+start        how a run begins or goes on: everything checked before the first step
+train        the loop: read, learn or refuse, evaluate, keep
+ranks        the processes of a run, by torchrun's environment
+optimizer    Muon and AdamW as one, with a state that has names
+schedule     the learning rate of every step
+refusal      which steps are not learnt from, and when the run goes back
+checkpoint   weights and state, whole and proved by hashes; the last and the best
+journal      what a run writes down as it goes
+lineage      for every step the documents behind it, with their losses
+evaluate     bits per byte by source, samples
+progress     what a person sees while a model trains
+summary      what the commands print about a model
+talk         a model at the terminal
+files        files that are written whole or not at all
 failures     what may end a command in a foreseen way
 run_folder   a corpus's run folder: checked, and read piece by piece
 tokenizer    byte-level BPE, trained or given, in the Hugging Face layout

@@ -112,7 +112,7 @@ def _pack(out: Path, runs: Sequence[Run], tokenizer: Tokenizer, data: recipe.Dat
 def _write_streams(
     out: Path, table: pa.Table, sources: Sequence[str], end: NDArray[Any], kind: str
 ) -> dict[str, tuple[int, int]]:
-    """SPLIT-N.tokens, for chat also SPLIT-N.targets; returns the first row of the table and the number of rows of each."""
+    """SPLIT-N.tokens, for chat also SPLIT-N.targets; returns the first row and the number of rows of each."""
     place, size = table["place"].to_pylist(), (table["tokens"].to_numpy() - 1).tolist()
     counted = table.group_by(["split", "source"]).aggregate([("document", "count"), ("document", "min")]).to_pylist()
     counts = {(row["split"], row["source"]): (row["document_min"], row["document_count"]) for row in counted}

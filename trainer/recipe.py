@@ -4,8 +4,11 @@ Every mistake is a `RecipeError` with the file, the key and what would be accept
 """
 
 import dataclasses
+import difflib
+import functools
+import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,7 +22,8 @@ class RecipeError(UsageFailure, ValueError):
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
 
@@ -82,10 +86,10 @@ class Optimizer:
     matrices: Literal["muon", "adamw"] = "muon"
     lr: Positive = 0.01  # of the matrices
     lr_rest: Positive = 0.003  # of embeddings, head, gains
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay: NotNegative = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: Share = 0.95
-    clip: Annotated[float, Field(ge=0)] = 1.0  # largest global gradient norm; 0: none
+    clip: NotNegative = 1.0  # largest global gradient norm; 0: none
     schedule: Literal["wsd", "cosine", "constant"] = "wsd"
     warmup: Share = 0.02  # of all steps
     decay: Share = 0.3  # of all steps, at the end (wsd)
@@ -112,12 +116,12 @@ class Train:
     keep_last: Count = 2
     keep_best: Count = 1
     lineage: Literal["off", "loss", "full"] = "loss"  # full: also EL2N, which costs another pass over the logits
-    spike_sigmas: Annotated[float, Field(ge=0)] = 6.0  # a loss so far above the last steps' is refused; 0: never
+    spike_sigmas: NotNegative = 6.0  # a loss so far above the last steps' is refused; 0: never
     refusals: Count = 3  # in a row, before the run goes back to its last good checkpoint
     sample_tokens: CountOrNone = 64  # of each sample written at an evaluation
     sample_prompts: tuple[str, ...] = ("",)
     stop_after: CountOrNone = 0  # evaluations without a better one before training ends; 0: never
-    peak_tflops: Annotated[float, Field(ge=0)] = 0.0  # of one device, for MFU; 0: looked up by its name, else not shown
+    peak_tflops: NotNegative = 0.0  # of one device, for MFU; 0: looked up by its name, else not shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,11 +137,133 @@ class Recipe:
     train: Train = Train()
 
 
+DEFAULT = Path(__file__).parent / "recipes" / "default.toml"
+
+
 def load(path: Path | None, changes: Sequence[str] = ()) -> Recipe:
-    """The recipe of a file, or the default one, with `a.b=c` changes (c in TOML, or a bare word) carried out."""
-    raise NotImplementedError  # H3
+    """The recipe of a file, or the default one, with `a.b=c` changes (c in TOML, or a bare word) carried out.
+
+    A name without a suffix, such as `chat`, is one of the recipes that come with the trainer. Raises RecipeError.
+    """
+    file = _file(path)
+    try:
+        raw = tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{file}: not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{file}: not UTF-8 text") from None
+    for change in changes:
+        _put(raw, change)
+    return parse(raw, str(file))
 
 
 def parse(raw: dict[str, Any], name: str) -> Recipe:
     """A table of TOML as a recipe; RecipeError names `name`, the key and what it accepts."""
-    raise NotImplementedError(TypeAdapter, ValidationError, tomllib)  # H3
+    try:
+        recipe = _adapter().validate_json(json.dumps(raw, default=str))  # as JSON: strict, but lists may be tuples
+    except ValidationError as error:
+        raise RecipeError(f"{name}: {_explain(error.errors()[0])}") from None
+    for key, problem in _conflicts(recipe):
+        raise RecipeError(f"{name}: {key}: {problem}")
+    return recipe
+
+
+def plain(recipe: Any) -> dict[str, Any]:
+    """A recipe as a table that `parse` reads, lists for tuples, so that it can be kept as JSON."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def differences(one: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
+    """Keys in which two recipes differ, with both values, in the order of the schema."""
+    found = []
+    for table in dataclasses.fields(Recipe):
+        a, b = getattr(one, table.name), getattr(other, table.name)
+        pairs = [(f"{table.name}.{f.name}", getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)]
+        found += [pair for pair in pairs if pair[1] != pair[2]]
+    return found
+
+
+def _file(path: Path | None) -> Path:
+    if path is None:
+        return DEFAULT
+    if path.is_file():
+        return path
+    shipped = DEFAULT.with_name(f"{path}.toml")
+    if path.name == str(path) and shipped.is_file():
+        return shipped
+    names = sorted(file.stem for file in DEFAULT.parent.glob("*.toml") if file.stem != "tune")  # that one is no recipe
+    raise RecipeError(f"{path}: no such recipe{_suggest(str(path), names)}; or the path of a TOML file")
+
+
+def _put(raw: dict[str, Any], change: str) -> None:
+    """Carry out one `a.b=c` in a raw recipe."""
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {change}: expected key=value, for example train.tokens=2_000_000")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text  # an unquoted word is a string
+    *tables, last = key.strip().split(".", 2)  # names of sources, below data.mixture, may hold dots
+    table: Any = raw
+    for name in tables:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {change}: {name!r} is not a table")
+    table[last] = value
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Recipe]:
+    return TypeAdapter(Recipe)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _explain(error: Any) -> str:
+    """One error of pydantic as: key, what is wrong, what would be accepted."""
+    path = [str(part) for part in error["loc"]]
+    if error["type"] == "unexpected_keyword_argument":
+        return f"unknown key {'.'.join(path)!r}{_suggest(path[-1], _keys(path[:-1]))}"
+    said = error["msg"].removeprefix("Input should be ").replace("an instance of ", "the table ")
+    return f"{'.'.join(path)}: expected {said}, found {error['input']!r}"
+
+
+def _keys(path: Sequence[str]) -> list[str]:
+    table: Any = Recipe()
+    for name in path:
+        table = getattr(table, name)
+    return [field.name for field in dataclasses.fields(table)]
+
+
+def _suggest(word: str, accepted: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, accepted, 1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{meant}; accepted: {', '.join(accepted)}"
+
+
+def _conflicts(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Values that are good alone and not together: the key to change, and how."""
+    data, model, optimizer, train = recipe.data, recipe.model, recipe.optimizer, recipe.train
+    length = data.sequence_length
+    if train.batch_tokens % length:
+        near = max(length, round(train.batch_tokens / length) * length)
+        yield "train.batch_tokens", f"{train.batch_tokens} is no multiple of data.sequence_length = {length}; try {near}"
+    if train.micro_batch_tokens % length:
+        yield "train.micro_batch_tokens", f"must be 0 or a multiple of data.sequence_length = {length}"
+    if train.tokens < train.batch_tokens:
+        yield "train.tokens", f"{train.tokens} is less than one step, train.batch_tokens = {train.batch_tokens}"
+    if data.validation == 1:
+        yield "data.validation", "1 leaves nothing to train on; try 0.03"
+    if optimizer.schedule == "wsd" and optimizer.warmup + optimizer.decay > 1:
+        yield "optimizer.decay", f"with optimizer.warmup = {optimizer.warmup} it is more than all steps"
+    if not all(0 <= beta < 1 for beta in optimizer.betas):
+        yield "optimizer.betas", f"expected two numbers from 0 to below 1, found {list(optimizer.betas)}"
+    if not model.window_layers or set(model.window_layers) - set("SL"):
+        yield "model.window_layers", f"expected a word of S and L such as 'SSSL', found {model.window_layers!r}"
+    if "S" in model.window_layers and not model.window:
+        yield "model.window", "window_layers has an S: say how many tokens such a layer sees"

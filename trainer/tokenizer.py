@@ -106,7 +106,12 @@ class Tokenizer:
         """The same with the tokens for conversations, as new ids after the others; the model has to grow with it."""
         if self.has_chat:
             return self
-        inner = tokenizers.Tokenizer.from_str(self._definition)
+        told = json.loads(self._definition)
+        if isinstance(told["model"]["vocab"], dict):
+            # the library counts on from the vocabulary's size: where ids have holes, those are taken already
+            missing = [token for token in CHAT if self._inner.token_to_id(token) is None]
+            told["model"]["vocab"] |= {token: self.vocab + number for number, token in enumerate(missing)}
+        inner = tokenizers.Tokenizer.from_str(json.dumps(told, ensure_ascii=False))
         inner.add_special_tokens([tokenizers.AddedToken(token, special=True, normalized=False) for token in CHAT])
         return Tokenizer(inner.to_str(), self._end_text, None)
 
