@@ -19,6 +19,7 @@ edited       documents with edits carried out
 decide       rules on signals
 dedup/       what is a duplicate of what
 duplicates   third stage: dedup on a run folder
+corrections  what a person has signed: documents to block, mask or weigh, sources to add
 write        last stage: docs, ledger, signals, duplicates, edits
 manifest     conservation proved, and what the run is made of
 schema       the columns of every file

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from corpus import schema
+from corpus import corrections, schema
 from corpus.failures import Failure
 from corpus.marks import VERSIONS
 from corpus.parts import marked, write_json
@@ -104,6 +104,7 @@ def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dic
         **hashes,
         "reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         "files": check_conservation(run),
+        **corrections.finish(recipe, run, *([task.file(folder) for task in tasks] for folder in ("docs", "ledger"))),
     }
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from corpus.failures import Failure
+from corpus.parts import replacing
 
-COLUMNS = ("id", "source", "url", "text", "title", "lang", "turns")
+COLUMNS = ("id", "source", "url", "text", "title", "lang", "turns", "meta")
+# A build gives documents ids of its own; what was planted is known again in a run by this key of its JSON line.
+KEY = "winnow_id"
 
 
 class NoDocuments(Failure):
@@ -31,11 +34,7 @@ class Document:
     title: str = ""
     url: str = ""
     turns: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def place(self) -> float:
-        """Where the document's hash lies in [0, 1): low ones are held out."""
-        return int(self.id[16:32], 16) / 2**64
+    key: str = ""  # the id under which it was planted
 
 
 def load(path: Path) -> list[Document]:
@@ -88,7 +87,23 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _document(row: dict[str, Any]) -> Document:
     turns = tuple((str(turn["role"]), str(turn["content"] or "")) for turn in row.get("turns") or ())
     text = {name: row.get(name) or "" for name in ("source", "lang", "title", "url")}
-    return Document(id=row["id"], text=row["text"] or "", turns=turns, **text)
+    return Document(id=row["id"], text=row["text"] or "", turns=turns, key=_key(row), **text)
+
+
+def _key(row: dict[str, Any]) -> str:
+    extra = (row.get("meta") or {}).get("extra") if isinstance(row.get("meta"), dict) else None
+    return str((json.loads(extra) if extra else row).get(KEY) or "")
+
+
+def write(documents: Sequence[Document], path: Path) -> None:
+    """Documents as a JSONL source for a recipe of the corpus."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for one in documents:
+            row = {"id": one.id, KEY: one.key or one.id, "source": one.source, "text": one.text}
+            more = {"url": one.url, "title": one.title, "lang": one.lang}
+            turns = {"messages": [{"role": role, "content": said} for role, said in one.turns]} if one.turns else {}
+            file.write(json.dumps(row | {k: v for k, v in more.items() if v} | turns) + "\n")
 
 
 def split(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:

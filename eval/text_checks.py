@@ -18,7 +18,8 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]{4,}")
 _REFUSAL = re.compile(
     r"^\W*(?:i(?:'|’)?m sorry|sorry,? but|i apologi[sz]e|i can(?:no|')t |i can’t |i am (?:not able|unable)"
-    r"|i(?:'|’)m unable|i won(?:'|’)t |as an ai\b|as a language model|unfortunately,? i can|i must decline|i do not feel comfortable"
+    r"|i(?:'|’)m unable|i won(?:'|’)t |as an ai\b|as a language model|unfortunately,? i can"
+    r"|i must decline|i do not feel comfortable"
     r"|es tut mir leid|leider kann ich|je suis désolé|je ne peux pas|lo siento|no puedo )",
     re.IGNORECASE,
 )
