@@ -18,7 +18,8 @@ planted_phrases, foreign_sentences
 hard_negatives  good documents that look bad
 retrieval       from a text to the documents behind it
 corrections     proposals for a corpus, and a person's name under them
-ratings         votes of people: storage, agreement, strength
+ratings         votes of people on pairs of texts: what is next, what was said
+rating_report   what the votes say
 agreement       Krippendorff's alpha
 strength        Bradley-Terry with ties
 serve           the rating page, on this machine alone
