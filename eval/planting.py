@@ -5,6 +5,7 @@ Everything follows from the seed and the documents' ids. Kinds and shares are th
 is one; the mixture in equal parts is ours.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from corpus.parts import writing
 from eval.chance import Chance, digest
 from eval.documents import Document
+from eval.documents import write as write_documents
 from eval.foreign_sentences import LANGUAGES, passage, transliterated
 from eval.mentions import sentences
 from eval.planted_phrases import BOILERPLATE, INSULTS, PITCHES, fill
@@ -29,6 +32,7 @@ SEALED = pa.schema(
     ],
     metadata={"winnow.planted": "1"},
 )
+HARD = pa.schema([("id", pa.string()), ("kind", pa.string())])
 _MIN_CHARACTERS = 200  # of a base: a shorter text is hardly changed by any of this
 _SPAM_COPIES = 25  # of one template; at least: fewer are no spam
 
@@ -221,9 +225,46 @@ KINDS: dict[str, Callable[[_Base], tuple[str, str]]] = {
 }
 
 
-def write_sealed(table: pa.Table, path: Path) -> None:
-    """The sealed list as Parquet."""
-    from corpus.parts import writing
+def in_run(documents: Sequence[Document], sealed: pa.Table) -> dict[str, str]:
+    """id in a run -> kind, for the planted documents that the run kept: a build gives documents ids of its own."""
+    kinds = dict(zip(sealed["id"].to_pylist(), sealed["kind"].to_pylist(), strict=True))
+    return {one.id: kinds[one.key or one.id] for one in documents if (one.key or one.id) in kinds}
 
-    with writing(path, table.schema) as out:
-        out.write(table)
+
+_RECIPE = """# Documents as they were planted: no filter, no deduplication, so that all of them reach the model.
+#   python -m corpus build {folder}/recipe.toml --out RUN
+steps = []
+{sources}
+[dedup]
+near = false
+exact = false
+url = false
+"""
+_SOURCE = """
+[[sources]]
+name = {name}
+kind = "jsonl"
+files = [{file}]
+"""
+
+
+def write(planted: Planted, folder: Path, hard: Sequence[Document] = ()) -> int:
+    """One JSONL file per source, a recipe that reads them, `sealed.parquet` and `hard_negatives.parquet`.
+
+    Returns how many sources there are. Sealed means: no detector may read it.
+    """
+    sources: dict[str, list[Document]] = {}
+    for document in [*planted.documents, *hard]:
+        sources.setdefault(document.source or "documents", []).append(document)
+    said = []
+    for number, (name, mine) in enumerate(sorted(sources.items())):
+        file = folder / f"source-{number:03d}.jsonl"
+        write_documents(mine, file)
+        said.append(_SOURCE.format(name=json.dumps(name), file=json.dumps(str(file))))
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder / "sealed.parquet", SEALED) as out:
+        out.write(planted.sealed)
+    with writing(folder / "hard_negatives.parquet", HARD) as out:
+        out.write(pa.Table.from_pylist([{"id": one.id, "kind": one.title} for one in hard], schema=HARD))
+    (folder / "recipe.toml").write_text(_RECIPE.format(folder=folder, sources="".join(said)), "utf-8")
+    return len(sources)

@@ -4,6 +4,7 @@ Votes on one prompt are not independent, so prompts are drawn, not votes (as Cha
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -41,7 +42,11 @@ class Strengths:
 def strengths(
     votes: Sequence[Vote], draws: int = 1000, level: float = 0.95, seed: int = 0, ridge: float = _RIDGE
 ) -> Strengths:
-    """Fit votes by maximum likelihood with a weak ridge. Models never compared with others stay near 0."""
+    """Fit votes by maximum likelihood with a weak ridge. Models never compared with others stay near 0.
+
+    A model that always won, or never, has no finite strength: its value is the ridge's, its interval is unbounded. The
+    win rate's interval is what to look at there.
+    """
     models = sorted({name for vote in votes for name in (vote.first, vote.second)})
     ties = sum(vote.outcome == 0.5 for vote in votes) / len(votes) if votes else 0.0
     kind: Literal["half", "davidson"] = "davidson" if ties > _TIES_MODELLED else "half"
@@ -55,9 +60,12 @@ def strengths(
     np.add.at(weights, (np.arange(1, draws + 1)[:, None], chosen), 1)
     fitted = _fit(np.einsum("dn,npo->dpo", weights, counts), _outcomes(len(models), kind), ridge)[:, : len(models)]
     elo = ELO * (fitted - fitted.mean(axis=1, keepdims=True))
-    return Strengths(
-        {m: percentiles(float(elo[0, at]), elo[1:, at], level, prompts) for at, m in enumerate(models)}, ties, kind
-    )
+    found = {m: percentiles(float(elo[0, at]), elo[1:, at], level, prompts) for at, m in enumerate(models)}
+    for model in models:
+        won = [v.outcome if v.first == model else 1 - v.outcome for v in votes if model in (v.first, v.second)]
+        if min(won) == max(won) != 0.5:
+            found[model] = Interval(found[model].value, -math.inf, math.inf, prompts)
+    return Strengths(found, ties, kind)
 
 
 def _counts(votes: Sequence[Vote], models: list[str], kind: str) -> Floats:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from corpus.failures import Failure
 from corpus.parts import replacing
 from eval.documents import NoDocuments, read_lines
@@ -87,6 +89,42 @@ def write(suite: Suite, path: Path) -> None:
     with replacing(path) as temporary:
         lines = [json.dumps(head, sort_keys=True), *map(_line, suite.items)]
         temporary.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+TABLE = pa.schema(
+    [
+        ("suite", pa.string()),
+        ("id", pa.string()),
+        ("kind", pa.string()),
+        ("prompts", pa.list_(pa.large_string())),
+        ("choices", pa.list_(pa.large_string())),
+        ("answer", pa.int32()),
+        ("slices", pa.map_(pa.string(), pa.string())),
+        ("document", pa.string()),
+    ]
+)
+
+
+def table(suite: Suite) -> pa.Table:
+    """Items as rows, for SQL."""
+
+    def plain(text: str) -> str:  # half a surrogate pair has no UTF-8
+        return text.encode("utf-8", "replace").decode()
+
+    rows = [
+        {
+            "suite": suite.name,
+            "id": item.id,
+            "kind": item.kind,
+            "prompts": [plain(text) for text in item.prompts],
+            "choices": [plain(text) for text in item.choices],
+            "answer": item.answer,
+            "slices": {name: str(value) for name, value in item.slices.items()},
+            "document": item.document,
+        }
+        for item in suite.items
+    ]
+    return pa.Table.from_pylist(rows, schema=TABLE)
 
 
 def read(path: Path) -> Suite:
