@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from corpus.failures import Failure
+from trainer.failures import Failure as TrainerFailure
 
 _SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -290,7 +291,7 @@ def main() -> Any:
     """Run the command line; every foreseen failure is one line on stderr."""
     try:
         return app(standalone_mode=True)
-    except Failure as error:
+    except (Failure, TrainerFailure) as error:
         _fail(str(error), error.status)
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is missing; install the extra: pip install 'winnow-corpus[eval]'", 1)

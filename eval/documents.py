@@ -1,16 +1,19 @@
 """Documents as evaluation reads them: of a finished run or of a JSONL file, in order of id, and which are held out."""
 
-import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from corpus.failures import Failure
 from corpus.parts import replacing
+from eval.chance import digest
+from trainer.splits import ids_as_words, in_validation
 
 COLUMNS = ("id", "source", "url", "text", "title", "lang", "turns", "meta")
 # A build gives documents ids of its own; what was planted is known again in a run by this key of its JSON line.
@@ -62,10 +65,11 @@ def _of_lines(path: Path) -> Iterator[Document]:
     for number, row in read_lines(path):
         if not isinstance(row.get("text"), str):
             raise NoDocuments(f"{path}: line {number} has no `text`")
-        if not row.get("id"):
-            said = hashlib.sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest()
+        given = str(row.get("id") or "")
+        if not re.fullmatch("[0-9a-f]{32}", given):  # as ids of a run are: their digits decide what is held out
+            said = digest(given or row["text"])
             seen[said] = seen.get(said, 0) + 1  # equal texts are still different documents
-            row["id"] = hashlib.sha256(f"{said} {seen[said]}".encode()).hexdigest()[:32]
+            row |= {"id": digest(said, seen[said])[:32], KEY: row.get(KEY) or given}
         yield _document(row)
 
 
@@ -107,15 +111,11 @@ def write(documents: Sequence[Document], path: Path) -> None:
 
 
 def split(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
-    """(learnt, held out) by the trainer's rule: per source, ids whose hash is below `share`, and never none of two."""
-    sources: dict[str, list[Document]] = {}
-    for document in documents:
-        sources.setdefault(document.source, []).append(document)
-    held: set[str] = set()
-    for found in sources.values():
-        # Exact whole numbers: a float of 53 bits could disagree with the trainer at the border.
-        mine = [d.id for d in found if int(d.id[16:32], 16) < share * 2**64]
-        if not mine and len(found) > 1 and share > 0:
-            mine = [min(found, key=lambda d: (int(d.id[16:32], 16), d.id)).id]
-        held.update(mine)
-    return [d for d in documents if d.id not in held], [d for d in documents if d.id in held]
+    """(learnt, held out) by the trainer's own rule, so that what is called held out was not learnt from."""
+    if not documents:
+        return [], []
+    number = {name: at for at, name in enumerate(sorted({document.source for document in documents}))}
+    sources = np.array([number[document.source] for document in documents], np.int64)
+    held = in_validation(sources, *ids_as_words([document.id for document in documents]), share).tolist()
+    learnt = [d for d, out in zip(documents, held, strict=True) if not out]
+    return learnt, [d for d, out in zip(documents, held, strict=True) if out]

@@ -67,14 +67,14 @@ def sentence(language: str, chance: Chance) -> str:
     return " ".join(chance.pick(column) for column in _LISTS[language]) + "."
 
 
-def passage(language: str, characters: int, chance: Chance) -> str:
-    """Sentences up to about so many characters, in paragraphs of five."""
+def passage(language: str, characters: int, chance: Chance) -> list[str]:
+    """Sentences up to about so many characters."""
     said: list[str] = []
     length = 0
     while length < characters:
         said.append(sentence(language, chance))
         length += len(said[-1]) + 1
-    return "\n".join(" ".join(said[at : at + 5]) for at in range(0, len(said), 5))
+    return said
 
 
 def transliterated(text: str) -> str:

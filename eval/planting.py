@@ -107,18 +107,32 @@ class _Base:
     def text(self) -> str:
         return self.document.text
 
-    def sentences(self) -> list[str]:
-        return [self.text[start:end] for start, end in sentences(self.text)]
+    def pieces(self) -> list[tuple[str, str]]:
+        """(what stands before it, sentence): joined, the text again. What is planted must keep the text's own breaks,
+        or a detector learns how it was joined."""
+        spans = list(sentences(self.text))
+        ends = [0, *(end for _, end in spans)]
+        return [(self.text[ends[at] : start], self.text[start:end]) for at, (start, end) in enumerate(spans)]
+
+    def gap(self) -> str:
+        """The text's commonest break between sentences."""
+        breaks = [before for before, _ in self.pieces()[1:]]
+        return max(sorted(set(breaks)), key=breaks.count) if breaks else " "
 
 
 def boilerplate(base: _Base) -> tuple[str, str]:
     """Menus, cookie notices and terms of use stitched into the body, a third to as much as the text itself."""
-    said, added, wanted = base.sentences(), 0, len(base.text) * (0.3 + 0.7 * base.chance.real())
+    said, added, wanted = base.pieces(), 0, len(base.text) * (0.3 + 0.7 * base.chance.real())
+    gap = base.gap()
     while added < wanted:
         block = fill(base.chance.pick(BOILERPLATE), base.chance)
-        said.insert(base.chance.below(len(said) + 1), block)
+        said.insert(base.chance.below(len(said) + 1), (gap, block))
         added += len(block)
-    return "\n".join(said), f"{added} characters of page furniture"
+    return _joined(said), f"{added} characters of page furniture"
+
+
+def _joined(pieces: Sequence[tuple[str, str]]) -> str:
+    return "".join(before + sentence for before, sentence in pieces).strip()
 
 
 # UTF-8 read as another encoding. Forms that a careful reader repairs (ftfy) would vanish before anyone could learn
@@ -150,14 +164,13 @@ def mojibake(base: _Base) -> tuple[str, str]:
 
 def repetition(base: _Base) -> tuple[str, str]:
     """A machine in a loop: a sentence or a few words again and again after a sound beginning."""
-    words = base.text.split()
+    words = list(re.finditer(r"\S+", base.text))
     keep = max(8, int(len(words) * (0.05 + 0.25 * base.chance.real())))
     size = 3 + base.chance.below(14)
-    start = max(0, keep - size)
-    loop, out = words[start:keep], words[:keep]
-    while len(out) < len(words):
-        out += loop
-    return " ".join(out), f"{size} words repeated {(len(out) - keep) // max(1, len(loop))} times"
+    keep = min(keep, len(words))
+    start, end = words[max(0, keep - size)].start(), words[keep - 1].end()
+    times = 1 + (len(base.text) - end) // (end - start + 1)
+    return base.text[:end] + (" " + base.text[start:end]) * times, f"{size} words repeated {times} times"
 
 
 def wrong_language(base: _Base) -> tuple[str, str]:
@@ -168,7 +181,9 @@ def wrong_language(base: _Base) -> tuple[str, str]:
         text = base.chance.pick(base.foreign)
         return text[: max(_MIN_CHARACTERS, len(base.text))], "a foreign text that was given"
     language = base.chance.pick([name for name in LANGUAGES if name != base.document.lang])
-    return passage(language, len(base.text), base.chance), language
+    foreign = passage(language, len(base.text), base.chance)
+    breaks = [before for before, _ in base.pieces()[1:]] or [" "]
+    return "".join(s + breaks[at % len(breaks)] for at, s in enumerate(foreign)).strip(), language
 
 
 def spam(base: _Base) -> tuple[str, str]:
@@ -177,17 +192,18 @@ def spam(base: _Base) -> tuple[str, str]:
     template = Chance("spam", base.seed, group).sample(PITCHES, 9)
     said = [fill(line, base.chance) for line in template]
     at = base.chance.below(len(said))
-    return " ".join(said[at:] + said[:at]), f"template {group}"
+    return base.gap().join(said[at:] + said[:at]), f"template {group}"
 
 
 def toxic(base: _Base) -> tuple[str, str]:
     """Insults from the shipped list of offensive words, one after every second or third sentence."""
-    out: list[str] = []
-    for number, sentence in enumerate(base.sentences()):
-        out.append(sentence)
+    out: list[tuple[str, str]] = []
+    gap = base.gap()
+    for number, piece in enumerate(base.pieces()):
+        out.append(piece)
         if number % (2 + base.chance.below(2)) == 0:
-            out.append(fill(base.chance.pick(INSULTS), base.chance))
-    return " ".join(out), "insults after sentences"
+            out.append((gap, fill(base.chance.pick(INSULTS), base.chance)))
+    return _joined(out), "insults after sentences"
 
 
 def swapped_facts(base: _Base) -> tuple[str, str]:
@@ -209,8 +225,11 @@ def swapped_facts(base: _Base) -> tuple[str, str]:
 
 def shuffled(base: _Base) -> tuple[str, str]:
     """The same sentences in another order."""
-    said = base.sentences()
-    return (" ".join(base.chance.shuffled(said)) if len(said) >= 4 else base.text), f"{len(said)} sentences"
+    pieces = base.pieces()
+    if len(pieces) < 4:
+        return base.text, "too few sentences"
+    order = base.chance.shuffled([sentence for _, sentence in pieces])
+    return _joined([(before, s) for (before, _), s in zip(pieces, order, strict=True)]), f"{len(order)} sentences"
 
 
 KINDS: dict[str, Callable[[_Base], tuple[str, str]]] = {

@@ -66,7 +66,17 @@ def test_each_kind_does_what_its_name_says(clean: list[Document]) -> None:
         assert longest_repeat(after) > 0.4
     for before, after in planted_texts(clean, "wrong_language"):
         assert len(set(before.split()) & set(after.split())) < 12
+    for kind in (
+        "boilerplate",
+        "wrong_language",
+        "spam",
+        "toxic",
+        "shuffled",
+    ):  # how texts are joined gives nothing away
+        assert {after.count("\n") > 0 for _, after in planted_texts(clean, kind)} == {True}
+        assert all(" \n" not in after and "\n\n" not in after for _, after in planted_texts(clean, kind))
     for before, after in planted_texts(clean, "shuffled"):
+        assert [len(line) > 0 for line in after.split("\n")] == [len(line) > 0 for line in before.split("\n")]
         assert sorted(before.split()) == sorted(after.split())
     words = set(offensive_words())
     assert not words & set(offensive_words(held_apart=True))

@@ -153,6 +153,8 @@ def test_documents_come_from_a_file_or_a_run(tmp_path: Path) -> None:
     found = load(path)
     assert sorted(d.text for d in found) == ["a", "a", "b"]
     assert len({d.id for d in found}) == 3
+    assert [d.key for d in found if d.text == "b"] == ["00"]
+    split(found, 0.5)
     for bad, said in (('{"txt": 1}', "line 1 has no `text`"), ("{", "line 1 is no JSON")):
         path.write_text(bad)
         with pytest.raises(NoDocuments, match=said):
@@ -169,6 +171,8 @@ def test_the_held_out_part_is_exact_and_never_none_of_two() -> None:
     assert [d.id for d in split(docs, 0.5)[1]] == ids[:2]
     assert [d.id for d in split(docs[2:], 0.1)[1]] == [ids[2]]
     assert split(docs[3:], 0.1)[1] == []
+    assert [d.id for d in split(docs[:2], 0.9)[0]] == [ids[1]]  # and one is left to learn from
+    assert split([], 0.1) == ([], [])
     assert split(docs, 0)[1] == []
 
 
