@@ -8,14 +8,15 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from corpus import recipe as recipes
 from corpus.recipe import Recipe
 
 # The suite says the same of the same code, every time. To look for new counter-examples, --hypothesis-profile=default
 # draws others; what it finds becomes an @example.
-settings.register_profile("repeatable", derandomize=True)
+# And no test asserts time.
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
 _NOUNS = """river letter mill bridge window house map office road quarry baker town price salt rain harbour ship spring

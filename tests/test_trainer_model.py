@@ -171,6 +171,7 @@ def test_the_kernels_of_a_cpu_mean_what_the_plain_forms_mean(monkeypatch: pytest
         model.zero_grad()
         with monkeypatch.context() as patched:
             patched.setattr("trainer.model.fusable", lambda x: False)
+            patched.setattr("trainer.head.fusable", lambda x: False)
             plain = model(input_BT[:, :-1], input_BT[:, 1:])
             plain.mean().backward()
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)

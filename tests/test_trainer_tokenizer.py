@@ -12,7 +12,7 @@ from small_corpus import document, text_run, texts, write_run
 from trainer import recipe
 from trainer.failures import Failure, UsageFailure
 from trainer.run_folder import open_runs
-from trainer.tokenizer import CHAT, END, Tokenizer, drawn, load, report, train
+from trainer.tokenizer import CHAT, END, Tokenizer, cut, drawn, load, report, train
 
 SETTINGS = recipe.Tokenizer(vocab=400)
 SPELLED = "".join((END, *CHAT, "<|endoftext|", "<|", "|>"))
@@ -44,6 +44,23 @@ def test_text_survives_and_never_becomes_special(tokenizer: Tokenizer, text: str
 @given(items=st.lists(TEXTS, max_size=5))
 def test_a_batch_is_its_texts(tokenizer: Tokenizer, items: list[str]) -> None:
     assert tokenizer.encode_batch(items) == [tokenizer.encode(text) for text in items]
+
+
+@given(before=TEXTS, after=TEXTS, spaces=st.sampled_from(["", " ", "\r", " \n\t", "\n\n"]))
+def test_a_text_may_be_cut_where_a_line_starts(tokenizer: Tokenizer, before: str, after: str, spaces: str) -> None:
+    text = f"{before}{spaces}\n{after}"
+    for size in (0, 3):
+        pieces = list(cut(text, size))
+        assert "".join(pieces) == text
+        assert [token for piece in pieces for token in tokenizer.encode(piece)] == tokenizer.encode(text)
+
+
+def test_long_texts_are_encoded_in_pieces(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = ["\n".join(row["text"] for row in texts(30)), "short", "no line's start " * 20, ""]
+    whole = tokenizer.encode_batch(items)
+    monkeypatch.setattr("trainer.tokenizer._PIECE", 90)
+    assert len(list(cut(items[0], 90))) > 16
+    assert tokenizer.encode_batch(items) == whole
 
 
 def test_special_tokens_have_no_bytes(tokenizer: Tokenizer) -> None:

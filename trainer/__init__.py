@@ -5,6 +5,7 @@ recipe       a TOML recipe as frozen dataclasses, and clear errors
 recipes/     recipes to start from
 start        how a run begins or goes on: everything checked before the first step
 train        the loop: read, learn or refuse, evaluate, keep
+learner      one step's losses and gradients, over micro-batches and ranks
 ranks        the processes of a run, by torchrun's environment
 optimizer    Muon and AdamW as one, with a state that has names
 schedule     the learning rate of every step

@@ -24,7 +24,7 @@ class Mask(NamedTuple):
 
     backend: str
     window: int  # keys that a query sees, its own included; 0: all before it
-    allowed: Tensor | None = None  # sdpa: bool, broadcastable to BHTS; None: causal
+    allowed: Tensor | None = None  # sdpa: bool, or 0 and -inf, broadcastable to BHTS; None: causal
     blocks: Any = None  # flex: a BlockMask; None: causal without blocks to skip
     borders: Tensor | None = None  # varlen: int32, first position of every document in the flattened batch, and its end
 
@@ -76,6 +76,8 @@ def choose(backend: str, device: torch.device, dtype: torch.dtype) -> str:
         return "sdpa" if device.type != "cuda" else "varlen" if spans else "flex"
     if backend not in BACKENDS:
         raise UsageFailure(f"train.attention: {backend!r} is not one of auto, {', '.join(BACKENDS)}")
+    if backend == "flex" and device.type != "cuda":
+        raise UsageFailure('train.attention: "flex" has no gradient on a CPU; take "auto"')
     if backend == "varlen" and not spans:
         raise UsageFailure('train.attention: "varlen" needs a GPU, bfloat16 and torch 2.10 or later; take "auto"')
     return backend
@@ -86,12 +88,14 @@ def has_varlen() -> bool:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # reads the data: whether there are borders, and where
-def plan(backend: str, documents_BT: Tensor | None, rows: int, length: int, window: int, device: torch.device) -> Mask:
+def plan(backend: str, documents_BT: Tensor | None, rows: int, length: int, window: int, like: Tensor) -> Mask:
     """The mask of one kind of layer for a batch of `rows` sequences of `length`.
 
     documents_BT: equal numbers are one document, which is contiguous; None: every row is one. It may stay on the host,
-    which spares a GPU the wait for the borders. window: keys seen by a query, 0 for all.
+    which spares a GPU the wait for the borders. window: keys seen by a query, 0 for all. like: of the device and dtype
+    of queries.
     """
+    device, dtype = like.device, like.dtype
     window = window if window < length else 0
     if documents_BT is not None and bool((documents_BT == documents_BT[:, :1]).all()):
         documents_BT = None
@@ -102,7 +106,13 @@ def plan(backend: str, documents_BT: Tensor | None, rows: int, length: int, wind
     documents_BT = None if documents_BT is None else documents_BT.to(device, non_blocking=True)
     if backend == "flex":
         return Mask(backend, window, blocks=_blocks(documents_BT, rows, length, window, device))
-    return Mask(backend, window, allowed=dense(documents_BT, length, window, device))
+    allowed = dense(documents_BT, length, window, device)
+    # Added to the scores, as sdpa would make of a bool in every layer, forward and backward.
+    return Mask(
+        backend,
+        window,
+        allowed=torch.zeros(allowed.shape, dtype=dtype, device=device).masked_fill_(~allowed, -torch.inf),
+    )
 
 
 def dense(documents_BT: Tensor | None, length: int, window: int, device: torch.device) -> Tensor:

@@ -160,7 +160,7 @@ def sweep(folder: Path) -> None:
 def load_model(
     folder: Path, restore: str = "best", device: str | torch.device = "cpu"
 ) -> tuple["Transformer", "Tokenizer"]:
-    """A trained model and its tokenizer, to read from. Raises Failure where the folder is none of ours."""
+    """A trained model and its tokenizer, to read from; adapters are merged. Raises Failure."""
     from trainer import tokenizer
     from trainer.model import Shape, Transformer
 
@@ -170,7 +170,14 @@ def load_model(
     if found is None:
         raise Failure(f"{folder}: no checkpoint yet; let the training go on")
     model = Transformer(Shape(**read_json(folder / "model.json")))
+    adapter = read_json(folder / "recipe.json")["adapter"]
+    if adapter["rank"]:
+        from trainer import adapters
+
+        adapters.inject(model, adapter["rank"], adapter["alpha"], adapter["targets"])
     model.load_state_dict(found.model)
+    if adapter["rank"]:
+        adapters.merge(model)
     return model.to(device).eval(), tokenizer.load(folder / "tokenizer")
 
 

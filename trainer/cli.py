@@ -142,7 +142,7 @@ def export(
 @app.command()
 def generate(
     model: ModelFolder,
-    prompt: Annotated[list[str], typer.Option("--prompt", help="text to go on from; may be given several times")] = [""],  # noqa: B006
+    prompt: Annotated[list[str], typer.Option(help="to go on from; may be given several times", metavar="TEXT")] = [""],  # noqa: B006
     tokens: Annotated[int, typer.Option(help="of each output, at most", min=1)] = 128,
     temperature: Annotated[float, typer.Option(help="0: always the likeliest token", min=0)] = 0.8,
     top_p: Annotated[float, typer.Option(help="share of the probability that is drawn from", min=0, max=1)] = 0.95,
@@ -202,14 +202,43 @@ def tune(
     else:
         found = search.search(space, settings, corpus, out, tokens=tokens, trial_tokens=trial_tokens)
         print("\n".join(search.lines(found)))
-        print(f"next: python -m trainer {out}/best.toml --corpus {corpus[0]} --out MODEL   # {out}/report.html has plots")
+        print(
+            f"next: python -m trainer {out}/best.toml --corpus {corpus[0]} --out MODEL   # {out}/report.html has plots"
+        )
+
+
+@app.command()
+def scale(
+    recipe: RecipeFile = None,
+    corpus: Corpora = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option("--out", help="folder of the study; the same command goes on")] = None,
+    depth: Annotated[list[int], typer.Option(help="a size; may be given several times", min=1)] = [1, 2, 3, 4],  # noqa: B006
+    tokens: Annotated[list[int], typer.Option(help="a length of training; likewise", min=1)] = [500_000, 1_000_000],  # noqa: B006
+    flops: Annotated[float, typer.Option(help="compute to advise a model for; 0: no advice", min=0)] = 0.0,
+    changes: Changes = [],  # noqa: B006
+) -> None:
+    """Small runs at several sizes, a law fitted to them, and the model that it advises for a budget.
+
+    Example: python -m trainer scale --corpus demo/run --out demo/study --depth 1 --depth 2 --depth 3 --flops 1e15
+    """
+    from trainer import recipe as recipes
+    from trainer import scale as studies
+
+    settings = recipes.load(recipe, changes)
+    if not corpus or out is None:
+        _fail(f"no {'--out DIR' if corpus else '--corpus RUN'}: see python -m trainer scale --help", 2)
+    else:
+        found = studies.study(settings, corpus, out, depths=depth, tokens=tokens, budget_flops=flops)
+        print("\n".join(studies.lines(found)))
+        best = f"{out}/advised.toml" if found.recipe else "RECIPE"
+        print(f"next: python -m trainer {best} --corpus {corpus[0]} --out MODEL   # {out}/report.html has plots")
 
 
 _COMMANDS = ("train", "tokenizer", "show", "lineage", "export", "generate", "chat", "tune", "scale")
 
 
 def arguments(given: list[str]) -> list[str]:
-    """What the command line means: without a command's name, `train`. A file called like a command needs a ./ before."""
+    """What the command line means: without a command's name, `train`. A recipe called like a command needs a ./."""
     if not given or given[0] in (*_COMMANDS, "-h", "--help"):
         return given
     return ["train", *given]

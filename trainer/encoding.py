@@ -20,7 +20,7 @@ from trainer.tokenizer import Tokenizer
 Progress = Callable[[int, int], None]  # documents done, documents in all
 Encoded = tuple[list[int], list[int] | None]  # tokens, and for chat 1 where they are learnt
 
-_BATCH_BYTES = 2 << 20  # of text encoded at once: an Encoding takes about 150 bytes a token, so this about 100 MB
+_BATCH_BYTES = 2 << 20  # of text encoded at once: measured, 150 to 300 bytes of memory a token
 _MASK = (1 << 128) - 1
 _COLUMNS = ("id", "source", "lang", "text")
 

@@ -169,6 +169,42 @@ def _square_backward(start, end, dy_NM, up_NM, dup_NM):  # type: ignore[no-untyp
             dup_NM[n, m] = np.float32(2.0) * x * dy_NM[n, m]
 
 
+@kernel
+def _exp(z):  # type: ignore[no-untyped-def]
+    """exp(z) for z <= 0, to 3e-7, like _sigmoid's; 0 below -87 is 1e-38."""
+    z = max(z, np.float32(-87.0))
+    k = np.int32(z * np.float32(1.44269504) - np.float32(0.5))
+    f = z * np.float32(1.44269504) - np.float32(k)
+    e = np.float32(1.5403530e-4)
+    e = e * f + np.float32(1.3333558e-3)
+    e = e * f + np.float32(9.6181291e-3)
+    e = e * f + np.float32(5.5504109e-2)
+    e = e * f + np.float32(2.4022651e-1)
+    e = e * f + np.float32(6.9314718e-1)
+    e = e * f + np.float32(1.0)
+    return e * np.int32((k + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@kernel
+def _stats(start, end, logits_NV, top_N, total_N, square_N):  # type: ignore[no-untyped-def]
+    for n in range(start * BLOCK_ROWS, min(end * BLOCK_ROWS, logits_NV.shape[0])):
+        total, square = np.float32(0.0), np.float32(0.0)
+        for v in range(logits_NV.shape[1]):
+            e = _exp(logits_NV[n, v] - top_N[n])
+            total += e
+            square += e * e
+        total_N[n], square_N[n] = total, square
+
+
+@kernel
+def _slope(start, end, logits_NV, scale_N, gradient_N):  # type: ignore[no-untyped-def]
+    for n in range(start * BLOCK_ROWS, min(end * BLOCK_ROWS, logits_NV.shape[0])):
+        # _exp would take NaN for a number
+        factor = gradient_N[n] + scale_N[n] * np.float32(0.0)
+        for v in range(logits_NV.shape[1]):
+            logits_NV[n, v] = _exp(min(logits_NV[n, v] - scale_N[n], np.float32(0.0))) * factor
+
+
 def _array(x: Tensor, width: int, *more: int) -> Any:
     """A tensor's memory as a numpy array of rows of `width` (and more axes)."""
     return x.detach().contiguous().view(-1, width, *more).numpy()
@@ -261,7 +297,7 @@ class _Square(torch.autograd.Function):
 
 def fits(x: Tensor) -> bool:
     """Whether these are for such a tensor."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
+    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def norm(x: Tensor, gain_C: Tensor, eps: float) -> Tensor:
@@ -286,3 +322,23 @@ def square(up: Tensor) -> Tensor:
     """relu(up) ** 2."""
     out: Tensor = _Square.apply(up)  # type: ignore[no-untyped-call]
     return out
+
+
+def stats(logits_NV: Tensor, targets_N: Tensor, el2n: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """head.stats."""
+    top_N = logits_NV.amax(-1)
+    total_N, square_N = torch.empty_like(top_N), torch.empty_like(top_N)
+    arrays = (x.detach().numpy() for x in (logits_NV, top_N, total_N, square_N))
+    _each_block(_stats, len(top_N), logits_NV.numel(), *arrays)
+    scale_N = total_N.log() + top_N
+    losses_N = scale_N - logits_NV.gather(-1, targets_N[:, None])[:, 0]
+    if not el2n:
+        return losses_N, scale_N, None
+    return losses_N, scale_N, (square_N / total_N.square() - 2.0 * (-losses_N).exp() + 1.0).clamp_(min=0.0).sqrt_()
+
+
+def slope_(logits_NV: Tensor, scale_N: Tensor, targets_N: Tensor, gradient_N: Tensor) -> Tensor:
+    """head.slope_; overwrites the logits."""
+    arrays = (x.detach().numpy() for x in (logits_NV, scale_N, gradient_N))
+    _each_block(_slope, len(scale_N), logits_NV.numel(), *arrays)
+    return logits_NV.scatter_add_(-1, targets_N[:, None], -gradient_N[:, None])

@@ -3,6 +3,7 @@
 The journal of a run that was killed and resumed is, line for line, that of one that never was.
 """
 
+import importlib.util
 import json
 import os
 import time
@@ -14,8 +15,8 @@ JOURNAL, TIMING = "journal.jsonl", "timing.jsonl"
 # bf16 matrix units without sparsity, TFLOP/s, from the makers' data sheets; the first name found counts.
 _PEAKS = (
     ("B200", 2250.0), ("H200", 989.0), ("H100 PCIe", 756.0), ("H100 NVL", 835.0), ("H100", 989.0), ("GH200", 989.0),
-    ("A100", 312.0), ("A800", 312.0), ("L40S", 362.0), ("L40", 181.0), ("L4", 121.0), ("A40", 149.7), ("A10G", 70.0), ("A10", 125.0),
-    ("RTX 4090", 165.2), ("RTX 3090", 71.0), ("MI300X", 1307.0), ("MI250X", 383.0),
+    ("A100", 312.0), ("A800", 312.0), ("L40S", 362.0), ("L40", 181.0), ("L4", 121.0), ("A40", 149.7), ("A10G", 70.0),
+    ("A10", 125.0), ("RTX 4090", 165.2), ("RTX 3090", 71.0), ("MI300X", 1307.0), ("MI250X", 383.0),
 )  # fmt: skip
 
 
@@ -111,10 +112,8 @@ def mfu(tokens_per_second: float, flops_per_token: float, peak: float, devices: 
 
 def _board(folder: Path, step: int) -> Any:
     """A TensorBoard writer, where that is installed; it forgets what it was told of later steps."""
-    try:
-        import tensorboard  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=step + 1)

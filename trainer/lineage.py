@@ -99,14 +99,14 @@ class Lineage:
         self._source = pc.index_in(shards.documents["source"].cast(pa.string()), self._sources).to_numpy()
         self._firsts = shards.documents["first"].to_numpy()  # of each document within its source's stream
         self._pending: list[_Pending] = []
-        self._steps: dict[int, list[Columns]] = {}
+        self._steps: dict[int, list[pa.Table]] = {}
 
     def add(self, step: int, first_row: int, batch: "Batch", losses: Sequence[torch.Tensor]) -> None:
         """Note a micro-batch of `step`. losses: BT of nats, and of EL2N in a full lineage, on the device."""
         host, ready = [tensor.detach() for tensor in losses], None
         if host[0].is_cuda:
             host = [_to_pinned(tensor) for tensor in host]
-            ready = torch.cuda.Event()
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
         self._pending.append(_Pending(step, first_row, batch, host, ready))
 
@@ -121,7 +121,7 @@ class Lineage:
             # stream position of the piece, less that of its document
             found["first"] = self._starts(one.batch)[row] + found.pop("column") - self._firsts[found["document"]]
             found["row"] = row + one.first_row
-            self._steps.setdefault(one.step, []).append(found)
+            self._steps.setdefault(one.step, []).append(self._table(one.step, found))
         self._pending = later
 
     def _starts(self, batch: "Batch") -> NDArray[np.int64]:
@@ -135,12 +135,22 @@ class Lineage:
     def documents(self, step: int, limit: int = 20) -> list[dict[str, Any]]:
         """The documents of a step that was not written yet, worst loss per token first."""
         self.collect()
-        tables = [self._table(step, columns) for columns in self._steps.get(step, [])]
-        return worst(pa.concat_tables(tables, promote_options="default"), limit) if tables else []
+        tables = self._steps.get(step, [])
+        return worst(pa.concat_tables(tables), limit) if tables else []
 
-    def forget(self, after: int, keep: set[int]) -> None:
-        """Drop the steps after `after`, which will be done again, but for those of `keep`."""
+    def take_back(self, after: int, keep: set[int], ranks: int) -> None:
+        """Forget the steps after `after`, which will be done again, but for those of `keep`, which will not.
+
+        What was written of them is read again, so that a later part holds it; each rank sees to its own parts.
+        """
         self.collect()
+        for path, _, last in list(_parts(self._folder.parent)):
+            if last > after and _rank(path) % ranks == self._rank:
+                table = pq.read_table(path)
+                for step in pc.unique(table["step"]).to_pylist():
+                    held = table.filter(pc.equal(table["step"], step))
+                    self._steps.setdefault(step, []).insert(0, held)
+                path.unlink()
         self._steps = {step: found for step, found in self._steps.items() if step <= after or step in keep}
 
     def flush(self) -> None:
@@ -149,7 +159,7 @@ class Lineage:
         if not self._steps:
             return
         steps = sorted(self._steps)
-        tables = [self._table(step, columns) for step in steps for columns in self._steps[step]]
+        tables = [table for step in steps for table in self._steps[step]]
         path = self._folder / f"part-{steps[0]:08}-{steps[-1]:08}-rank{self._rank}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -165,7 +175,9 @@ class Lineage:
         values["id"] = pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), id_names)
         values["source"] = pa.DictionaryArray.from_arrays(pa.array(self._source[document]), self._sources)
         schema = SCHEMA.append(pa.field("el2n", pa.float32())) if self._full else SCHEMA
-        arrays = [values[f.name] if pa.types.is_dictionary(f.type) else pa.array(values[f.name], f.type) for f in schema]
+        arrays = [
+            values[f.name] if pa.types.is_dictionary(f.type) else pa.array(values[f.name], f.type) for f in schema
+        ]
         return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -207,7 +219,9 @@ def worst(table: pa.Table, limit: int = 0) -> list[dict[str, Any]]:
     """Documents of some pieces with their mean loss, the worst first; what is no number is worst of all, and None."""
     plain = {name: table[name].cast(pa.string()) for name in ("id", "source")}
     columns = {**plain, **{name: table[name] for name in ("tokens", "loss", "max")}}
-    summed = pa.table(columns).group_by(["id", "source"]).aggregate([("tokens", "sum"), ("loss", "sum"), ("max", "max")])
+    summed = (
+        pa.table(columns).group_by(["id", "source"]).aggregate([("tokens", "sum"), ("loss", "sum"), ("max", "max")])
+    )
     rows = [
         {
             "id": row["id"],
@@ -235,7 +249,11 @@ def _parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
     """(file, first step, last step), in order of steps, then ranks."""
     found = []
     for path in (folder / "lineage").glob("part-*-*-rank*.parquet"):
-        _, first, last, rank = path.stem.split("-")
-        found.append((int(first), int(last), int(rank.removeprefix("rank")), path))
-    for first, last, _, path in sorted(found):
-        yield path, first, last
+        _, first, last, _ = path.stem.split("-")
+        found.append((int(first), int(last), _rank(path), path))
+    for begins, ends, _, path in sorted(found):
+        yield path, begins, ends
+
+
+def _rank(path: Path) -> int:
+    return int(path.stem.rpartition("-rank")[2])

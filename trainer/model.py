@@ -9,15 +9,19 @@ import hashlib
 import importlib.util
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer import attention, head, recipe
+from trainer import attention, head
 from trainer.attention import Cache, Mask
 from trainer.failures import UsageFailure
+from trainer.head import fusable
 
+if TYPE_CHECKING:
+    from trainer import recipe
 if importlib.util.find_spec("numba") is not None:  # the bare image of a GPU machine lacks it, and has no use for it
     from trainer import fused
 
@@ -70,7 +74,7 @@ class Shape:
         return 6.0 * matrices + 12.0 * self.heads * self.head_width * spans
 
 
-def shape_of(model: recipe.Model, vocab: int) -> Shape:
+def shape_of(model: "recipe.Model", vocab: int) -> Shape:
     """The depth dial: width = 64 x depth, heads 64 wide below 1024 and 128 above, as far as that divides.
 
     kv_heads = heads unless set; the MLP is 8/3 (swiglu) or 4 (relu2) times the width, rounded to 64; embeddings are
@@ -113,7 +117,7 @@ def _head_width(width: int, heads: int) -> int:
     return next((size for size in (wanted, 64, 32, 16) if width % size == 0), width)
 
 
-def _check(model: recipe.Model, width: int, heads: int, kv_heads: int, head_width: int) -> None:
+def _check(model: "recipe.Model", width: int, heads: int, kv_heads: int, head_width: int) -> None:
     if model.width and not model.head_width and width % head_width:
         raise UsageFailure(f"model.width: {width} is not a multiple of the head width {head_width}")
     if head_width % 2:
@@ -136,11 +140,6 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name that torch gives it
         return F.linear(input, self.weight.to(input.dtype))
-
-
-def fusable(x: Tensor) -> bool:
-    """Whether fused.py has a faster form of what follows."""
-    return "fused" in globals() and fused.fits(x)
 
 
 class Norm(nn.Module):
@@ -182,7 +181,7 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.head_width = shape.head_width
+        self.heads, self.kv_heads, self.head_width = shape.heads, shape.kv_heads, shape.head_width
         self.q_proj = Linear(shape.width, shape.heads * shape.head_width)
         self.k_proj = Linear(shape.width, shape.kv_heads * shape.head_width)
         self.v_proj = Linear(shape.width, shape.kv_heads * shape.head_width)
@@ -193,9 +192,10 @@ class Attention(nn.Module):
     def forward(
         self, x_BTC: Tensor, cos: Tensor, sin: Tensor, mask: Mask, cache: Cache | None = None, layer: int = 0
     ) -> Tensor:
-        q_BTHD, k_BTGD, v_BTGD = (
-            project(x_BTC).unflatten(-1, (-1, self.head_width)) for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        # Both sizes are said: an inferred one would be unknown to a compiler once the rows' number is.
+        q_BTHD = self.q_proj(x_BTC).unflatten(-1, (self.heads, self.head_width))
+        k_BTGD = self.k_proj(x_BTC).unflatten(-1, (self.kv_heads, self.head_width))
+        v_BTGD = self.v_proj(x_BTC).unflatten(-1, (self.kv_heads, self.head_width))
         q_BTHD, k_BTGD = turn(q_BTHD, self.q_norm, cos, sin), turn(k_BTGD, self.k_norm, cos, sin)
         if cache is not None:
             k_BTGD, v_BTGD = cache.store(layer, k_BTGD, v_BTGD)
@@ -261,7 +261,7 @@ class Transformer(nn.Module):
 
     def __init__(self, shape: Shape, attention: str = "sdpa", dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.shape, self.attention, self.dtype = shape, attention, dtype
+        self.shape, self.attention, self.dtype, self.compiled = shape, attention, dtype, False
         self.model = Body(shape)
         self.lm_head = None if shape.tied else Linear(shape.width, shape.vocab)
         self._rotations: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
@@ -288,9 +288,12 @@ class Transformer(nn.Module):
         """
         x_BTC = F.embedding(tokens_BT, self.model.embed_tokens.weight).to(self.dtype)
         cos, sin = self._rotation(tokens_BT, cache)
-        masks = self._masks(tokens_BT, documents_BT, cache)
-        for number, layer in enumerate(self.model.layers):
-            x_BTC = layer(x_BTC, cos, sin, masks[self.shape.window_layers[number]], cache, number)
+        masks = self._masks(x_BTC, documents_BT, cache)
+        for number, (layer, kind) in enumerate(zip(self.model.layers, self.shape.window_layers, strict=True)):
+            if cache is None:
+                x_BTC = layer(x_BTC, cos, sin, masks[kind])
+            else:  # past the compiled call: a cache grows at every step, and each size would be compiled anew
+                x_BTC = layer.forward(x_BTC, cos, sin, masks[kind], cache, number)
         out: Tensor = self.model.norm(x_BTC)
         return out
 
@@ -306,26 +309,28 @@ class Transformer(nn.Module):
         el2n: a pair, with ||p - onehot||_2 of every target beside it, from the same pass and without a gradient.
         """
         losses_BT, norm_BT = head.losses(
-            self.hidden(tokens_BT, documents_BT), self.output_weight(), targets_BT, el2n=el2n
+            self.hidden(tokens_BT, documents_BT), self.output_weight(), targets_BT, el2n, self.compiled
         )
         return losses_BT if norm_BT is None else (losses_BT, norm_BT)
 
     def compile(self, *args: object, **kwargs: object) -> None:
         """Compile in place what runs many times; takes torch.compile's arguments."""
+        self.compiled = True
         for layer in self.model.layers:
             layer.compile(*args, **kwargs)
 
     def matrices(self) -> list[tuple[str, nn.Parameter]]:
-        """The layers' matrices: what Muon takes."""
+        """The layers' matrices: what Muon takes. Frozen ones are nowhere."""
         return [(name, parameter) for name, parameter in self._split(True)]
 
     def rest(self) -> list[tuple[str, nn.Parameter]]:
-        """Embeddings, the output matrix and gains."""
+        """Embeddings, the output matrix, gains and low-rank adapters."""
         return [(name, parameter) for name, parameter in self._split(False)]
 
     def _split(self, matrix: bool) -> Iterator[tuple[str, nn.Parameter]]:
         for name, parameter in self.named_parameters():
-            if (parameter.ndim == 2 and ".layers." in name) == matrix:
+            inside = parameter.ndim == 2 and ".layers." in name and ".lora_" not in name
+            if inside == matrix and parameter.requires_grad:
                 yield name, parameter
 
     def _rotation(self, tokens_BT: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
@@ -338,16 +343,15 @@ class Transformer(nn.Module):
             self._rotations = {key: rotation(positions_T, width, theta, self.dtype)}
         return self._rotations[key]
 
-    def _masks(self, tokens_BT: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> dict[str, Mask]:
+    def _masks(self, x_BTC: Tensor, documents_BT: Tensor | None, cache: Cache | None) -> dict[str, Mask]:
         windows = {kind: self.shape.window if kind == "S" else 0 for kind in sorted(set(self.shape.window_layers))}
         if cache is not None:
             return {kind: cache.mask(window) for kind, window in windows.items()}
         documents_BT = documents_BT if self.shape.document_mask else None
-        backend = attention.choose(self.attention, tokens_BT.device, self.dtype)
-        rows, length = tokens_BT.shape
+        backend = attention.choose(self.attention, x_BTC.device, self.dtype)
+        rows, length = x_BTC.shape[:2]
         return {
-            kind: attention.plan(backend, documents_BT, rows, length, window, tokens_BT.device)
-            for kind, window in windows.items()
+            kind: attention.plan(backend, documents_BT, rows, length, window, x_BTC) for kind, window in windows.items()
         }
 
 

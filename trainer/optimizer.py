@@ -4,14 +4,16 @@ State is kept by parameter name, so that a checkpoint needs no pickle and no ord
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from trainer import recipe
 from trainer.failures import Failure
+
+if TYPE_CHECKING:
+    from trainer import recipe
 
 Named = Sequence[tuple[str, Parameter]]
 
@@ -19,7 +21,7 @@ Named = Sequence[tuple[str, Parameter]]
 class Optimizers:
     """What moves the parameters: one step for all, one learning rate schedule, one state."""
 
-    def __init__(self, matrices: Named, rest: Named, settings: recipe.Optimizer) -> None:
+    def __init__(self, matrices: Named, rest: Named, settings: "recipe.Optimizer") -> None:
         self._names = {parameter: name for name, parameter in [*matrices, *rest]}
         self.parameters = list(self._names)
         self._each: list[torch.optim.Optimizer] = []
@@ -46,10 +48,10 @@ class Optimizers:
     def state(self) -> dict[str, Tensor]:
         """`PARAMETER/KEY` -> tensor: moments, and AdamW's own count of its steps."""
         return {
-            f"{self._names[parameter]}/{key}": value
+            f"{name}/{key}": value
             for one in self._each
-            for parameter, state in one.state.items()
-            for key, value in state.items()
+            for parameter, name in self._names.items()
+            for key, value in one.state.get(parameter, {}).items()
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -69,11 +71,11 @@ class Optimizers:
                         one.state[parameter] = {key: _place(key, value, parameter) for key, value in found.items()}
 
 
-def _muon(parameters: list[Parameter], settings: recipe.Optimizer) -> torch.optim.Optimizer:
+def _muon(parameters: list[Parameter], settings: "recipe.Optimizer") -> torch.optim.Optimizer:
     """Muon (Jordan 2024). `original` scales an update to spectral norm sqrt(max(1, out / in)), whatever the width.
 
-    So one learning rate holds over sizes (arXiv 2310.17813), which the depth dial and `scale` rest on; the other choice,
-    `match_rms_adamw` (arXiv 2502.16982), lets AdamW's rate be used, but grows the spectral norm with the width.
+    So one learning rate holds over sizes (arXiv 2310.17813), which the depth dial and `scale` rest on. The other one,
+    `match_rms_adamw` (arXiv 2502.16982), lets AdamW's rate be used, but the spectral norm then grows with the width.
     """
     return torch.optim.Muon(
         parameters,
@@ -84,7 +86,7 @@ def _muon(parameters: list[Parameter], settings: recipe.Optimizer) -> torch.opti
     )
 
 
-def _adamw(matrices: list[Parameter], rest: list[Parameter], settings: recipe.Optimizer) -> torch.optim.Optimizer:
+def _adamw(matrices: list[Parameter], rest: list[Parameter], settings: "recipe.Optimizer") -> torch.optim.Optimizer:
     """AdamW; vectors (gains) are not decayed towards zero, since their natural value is 1."""
     groups: list[dict[str, Any]] = [
         {"params": matrices, "lr": settings.lr, "weight_decay": settings.weight_decay},

@@ -113,7 +113,7 @@ def _write_streams(
     out: Path, table: pa.Table, sources: Sequence[str], end: NDArray[Any], kind: str
 ) -> dict[str, tuple[int, int]]:
     """SPLIT-N.tokens, for chat also SPLIT-N.targets; returns the first row and the number of rows of each."""
-    place, size = table["place"].to_pylist(), (table["tokens"].to_numpy() - 1).tolist()
+    place, size = table["place"].to_numpy(), table["tokens"].to_numpy() - 1
     counted = table.group_by(["split", "source"]).aggregate([("document", "count"), ("document", "min")]).to_pylist()
     counts = {(row["split"], row["source"]): (row["document_min"], row["document_count"]) for row in counted}
     ranges = {}
@@ -121,7 +121,7 @@ def _write_streams(
         for number, source in enumerate(sources):
             first, count = ranges[f"{split}-{number}"] = counts.get((split, source), (0, 0))
             rows = slice(first, first + count)
-            spans = list(zip(place[rows], size[rows], strict=True))
+            spans = list(zip(place[rows].tolist(), size[rows].tolist(), strict=True))
             _gather(out / "unsorted", out / f"{split}-{number}.tokens", spans, end)
             if kind == "chat":
                 _gather(out / "unsorted.targets", out / f"{split}-{number}.targets", spans, np.zeros(1, np.uint8))

@@ -29,7 +29,7 @@ class Meter:
             self._bar.start()
 
     def step(self, step: int, tokens: int, loss: float, mfu: Any) -> dict[str, Any] | None:
-        """Count a step. Every ten seconds: what timing.jsonl is to hold. `mfu`: tokens/s -> share of the peak or None."""
+        """Count a step. Every ten seconds: what timing.jsonl is to hold. mfu: tokens/s -> share of peak, or None."""
         self._mark_tokens += tokens
         now = time.monotonic()
         due = now - self._line >= _LINE_SECONDS or step == self._steps

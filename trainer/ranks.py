@@ -93,8 +93,8 @@ def place_of(environment: dict[str, str]) -> tuple[int, int, int] | None:
         return None
     if missing := [name for name in _VARIABLES if name not in found]:
         raise UsageFailure(
-            f"{', '.join(sorted(found))} set in the environment, but not {', '.join(missing)}: start several ranks with "
-            "`torchrun --nproc-per-node N -m trainer ...`, or unset them"
+            f"{', '.join(sorted(found))} set in the environment, but not {', '.join(missing)}: start several ranks "
+            "with `torchrun --nproc-per-node N -m trainer ...`, or unset them"
         )
     numbers = []
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):

@@ -125,6 +125,17 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Adapter:
+    """Low-rank adapters beside frozen matrices, for fine-tuning a model that is given; see adapters.inject."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    rank: CountOrNone = 0  # 0: none, everything is trained
+    alpha: Positive = 16.0  # an adapter counts alpha / rank times
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """One training run."""
 
@@ -135,6 +146,8 @@ class Recipe:
     model: Model = Model()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
+    # The loop, before it makes optimizers: adapters.inject(model, rank, alpha, targets, train.seed) where rank > 0.
+    adapter: Adapter = Adapter()
 
 
 DEFAULT = Path(__file__).parent / "recipes" / "default.toml"
@@ -229,7 +242,9 @@ def _explain(error: Any) -> str:
     path = [str(part) for part in error["loc"]]
     if error["type"] == "unexpected_keyword_argument":
         return f"unknown key {'.'.join(path)!r}{_suggest(path[-1], _keys(path[:-1]))}"
-    said = error["msg"].removeprefix("Input should be ").replace("an instance of ", "the table ")
+    if error["type"] == "missing":
+        return f"{'.'.join(path)}: a value is missing"
+    said = error["msg"].removeprefix("Input should be ").replace("an object", "a table")
     return f"{'.'.join(path)}: expected {said}, found {error['input']!r}"
 
 
@@ -252,7 +267,10 @@ def _conflicts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     length = data.sequence_length
     if train.batch_tokens % length:
         near = max(length, round(train.batch_tokens / length) * length)
-        yield "train.batch_tokens", f"{train.batch_tokens} is no multiple of data.sequence_length = {length}; try {near}"
+        yield (
+            "train.batch_tokens",
+            f"{train.batch_tokens} is no multiple of data.sequence_length = {length}; try {near}",
+        )
     if train.micro_batch_tokens % length:
         yield "train.micro_batch_tokens", f"must be 0 or a multiple of data.sequence_length = {length}"
     if train.tokens < train.batch_tokens:

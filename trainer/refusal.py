@@ -13,7 +13,7 @@ from trainer.failures import Failure
 
 WINDOW = 128  # accepted steps that a spike is measured against, as in OLMo-core's SkipStepOptimizer
 ENOUGH = 32  # fewer say nothing of the spread
-ROLLBACKS = 3  # to the same checkpoint, before the run gives up
+ROLLBACKS = 3  # without a step further than before, and the run gives up
 
 
 @dataclass
@@ -25,8 +25,8 @@ class Refusals:
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     in_a_row: list[int] = field(default_factory=list)  # steps refused since the last one accepted
     skipped: set[int] = field(default_factory=set)  # steps that are not done again after going back
-    back_to: int = -1  # where the run last went back to
-    times_back: int = 0
+    furthest: int = 0  # the last step ever accepted
+    times_back: int = 0  # since then
 
     def reason(self, loss: float, gradient_norm: float, spikes_count: bool) -> str:
         """Why this step must not be learnt from; empty: it may be. Spikes do not count during warm-up."""
@@ -39,9 +39,11 @@ class Refusals:
         limit = spike_limit(list(self.losses), self.sigmas)
         return f"the loss {loss:.4f} is above {limit:.4f}, {self.sigmas:g} sigmas of the last steps" * (loss > limit)
 
-    def accept(self, loss: float) -> None:
+    def accept(self, step: int, loss: float) -> None:
         self.losses.append(loss)
         self.in_a_row.clear()
+        if step > self.furthest:
+            self.furthest, self.times_back = step, 0
 
     def refuse(self, step: int) -> bool:
         """Note a refused step; True when the run should go back to its last good checkpoint."""
@@ -50,10 +52,10 @@ class Refusals:
 
     def go_back(self, to: int, documents: Sequence[str]) -> None:
         """Skip what was refused from now on. Raises Failure when going back did not help."""
-        self.times_back = self.times_back + 1 if to == self.back_to else 1
-        self.back_to = to
+        self.times_back += 1
         self.skipped |= set(self.in_a_row)
-        steps, _ = sorted(self.in_a_row), self.in_a_row.clear()
+        steps = sorted(self.in_a_row)
+        self.in_a_row.clear()
         if self.times_back >= ROLLBACKS:
             raise Failure(
                 f"steps {steps[0]} to {steps[-1]} were refused, and going back to step {to} did not help {ROLLBACKS} "
@@ -66,7 +68,7 @@ class Refusals:
             "losses": list(self.losses),
             "in_a_row": self.in_a_row,
             "skipped": sorted(self.skipped),
-            "back_to": self.back_to,
+            "furthest": self.furthest,
             "times_back": self.times_back,
         }
 
@@ -74,7 +76,7 @@ class Refusals:
         self.losses = deque(state["losses"], maxlen=WINDOW)
         self.in_a_row = list(state["in_a_row"])
         self.skipped = set(state["skipped"])
-        self.back_to, self.times_back = state["back_to"], state["times_back"]
+        self.furthest, self.times_back = state["furthest"], state["times_back"]
 
 
 def spike_limit(losses: Sequence[float], sigmas: float) -> float:

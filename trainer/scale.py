@@ -141,8 +141,8 @@ def _cells(recipe: Recipe, depths: Sequence[int], tokens: Sequence[int]) -> list
 
 def _check_memory(ground: Ground, depth: int) -> None:
     model = dataclasses.replace(ground.recipe.model, depth=depth)
-    device = ranks._device(ground.recipe.train.device, 0)
-    memory.check(shape_of(model, ground.tokenizer.vocab), ground.recipe, device)
+    with ranks.joined(ground.recipe.train.device) as here:
+        memory.check(shape_of(model, ground.tokenizer.vocab), ground.recipe, here.device)
 
 
 def _run_all(
@@ -230,8 +230,8 @@ def _advice_said(advice: Advice, shape: Shape, tokens: int, length: int) -> list
     return [
         f"For C = 6 N D = {advice.flops:.3g} FLOPs: N = {_interval(advice.parameters)} parameters, D = "
         f"{_interval(advice.tokens)} tokens, which should come to {_interval(advice.loss)} bits per byte.",
-        f"Nearest on the depth dial: model.depth = {shape.depth} (N = {size:,}), train.tokens = {tokens:,}. Attention at "
-        f"rows of {length} costs {attention:.0%} more than 6 N D counts.",
+        f"Nearest on the depth dial: model.depth = {shape.depth} (N = {size:,}), train.tokens = {tokens:,}. "
+        f"Attention at rows of {length} costs {attention:.0%} more than 6 N D counts.",
     ]
 
 

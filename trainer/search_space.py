@@ -153,7 +153,9 @@ def _range(key: str, value: dict[str, Any], recipe: Recipe, name: str) -> Range:
     if not whole and (step or not isinstance(current, float)):
         raise RecipeError(f"{name}: {key}: expected {'no step' if step else 'a list of choices'}, found {value!r}")
     if low >= high or (log and low <= 0) or (log and step) or not isinstance(log, bool) or step < 0:
-        raise RecipeError(f"{name}: {key}: expected low < high, above 0 with log = true, and log or step; got {value!r}")
+        raise RecipeError(
+            f"{name}: {key}: expected low < high, above 0 with log = true, and log or step; got {value!r}"
+        )
     return Range(low, high - (high - low) % step if step else high, log, step, whole)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -205,8 +204,3 @@ def _check_files(folder: Path, files: dict[str, int]) -> None:
 
 def _mapped(path: Path, dtype: str) -> NDArray[Any]:
     return np.memmap(path, np.dtype(dtype), mode="r")
-
-
-def num_learnt(documents: pa.Table, split: str) -> int:
-    """Losses of a split that count: all of a text's, what the assistant says of a conversation's."""
-    return int(pc.sum(documents.filter(pc.equal(documents["split"], split))["learnt"]).as_py() or 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trainer.failures import Failure
@@ -47,8 +48,10 @@ def arranged(found: pa.Table, sources: Sequence[str], share: float) -> pa.Table:
 
     `found` is what `Encoder.encode` returns; `place` is where the document's tokens begin in its file.
     """
-    source = np.searchsorted(np.array(sources), np.array(found["source"].to_pylist()))
-    high, low = ids_as_words(found["id"].to_pylist())
+    source = pc.index_in(found["source"], pa.array(sources)).to_numpy()
+    # chunk by chunk: an id is 16 bytes as words, and about 80 as a Python string
+    halves = [ids_as_words(chunk.to_pylist()) for chunk in found["id"].chunks]
+    high, low = (np.concatenate(half) for half in zip(*halves, strict=True))
     held = in_validation(source, high, low, share)
     order = np.lexsort((low, high, source, held))
     length = found["length"].to_numpy()

@@ -47,9 +47,7 @@ class Start:
     micro_rows: int
 
 
-def begin(
-    recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_vocab: bool, ranks: Ranks
-) -> Start:
+def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_vocab: bool, ranks: Ranks) -> Start:
     """Prepare a run, on rank 0 first. Raises UsageFailure or Failure with the key, file or option to change."""
     found = _begin(recipe, corpora, out, init, extend_vocab) if ranks.first else None
     ranks.wait()
@@ -125,7 +123,10 @@ def _check_same(out: Path, recipe: Recipe, init: str) -> None:
     if found:
         key, old, new = found[0]
         raise UsageFailure(f"{out}: was begun with {key} = {old!r}, and this recipe has {new!r}: {advice}")
-    old = read_json(out / "manifest.json")["init"]
+    told = read_json(out / "manifest.json")
+    if told["format"] != FORMAT:
+        raise UsageFailure(f"{out}: of format {told['format']}, this trainer writes {FORMAT}: choose another --out")
+    old = told["init"]
     if old != init:
         raise UsageFailure(f"{out}: was begun with --init {old or '(none)'}, not {init or '(none)'}: {advice}")
 
@@ -163,9 +164,9 @@ def _tokenizer(recipe: Recipe, corpora: Sequence[Path], init: str, extend_vocab:
     return found.with_chat() if chat else found
 
 
-def _model(
-    recipe: Recipe, tokens: Tokenizer, init: str, extend_vocab: bool
-) -> tuple[Shape, dict[str, Tensor] | None]:
+def _model(recipe: Recipe, tokens: Tokenizer, init: str, extend_vocab: bool) -> tuple[Shape, dict[str, Tensor] | None]:
+    if recipe.adapter.rank and not init:
+        raise UsageFailure("adapter.rank: adapters are for a model that is given; name it with --init")
     if not init:
         return models.shape_of(recipe.model, tokens.vocab), None
     shape, weights = _initial(init)
@@ -190,10 +191,8 @@ def _initial(init: str) -> tuple[Shape, dict[str, Tensor]]:
     if not (folder / "model.json").is_file():
         hint = f"; for a folder in the Hugging Face layout: --init hf:{folder}" * (folder / "config.json").is_file()
         raise UsageFailure(f"--init {init}: {folder} is no folder of a model{hint}")
-    found = checkpoint.restore(folder, which, optimizer=False)
-    if found is None:
-        raise UsageFailure(f"--init {init}: that model has no checkpoint yet")
-    return Shape(**read_json(folder / "model.json")), found.model
+    found, _ = checkpoint.load_model(folder, which)
+    return found.shape, found.state_dict()
 
 
 def _grown(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import checkpoint, chat_format
+from trainer import chat_format, checkpoint
 from trainer import generate as generation
 from trainer.failures import UsageFailure
 from trainer.generate import Sampling

@@ -6,6 +6,7 @@ Text is only ever text here: a document that spells a special token out gets ord
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -29,6 +30,8 @@ _PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,%d}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _LARGE_VOCAB = 65_536
+_PIECE = 1 << 18  # characters of a text that are encoded at once
+_LINE_START = re.compile(r"\n(?=\S)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Tokenizer:
         self._definition, self._end_text, self._config = definition, end, config
         self._inner = tokenizers.Tokenizer.from_str(_all_special(definition, {end, *CHAT}))
         self._inner.encode_special_tokens = True  # "as ordinary text", in spite of its name
+        # a given tokenizer may join what stands before and after a line's end
+        self._may_cut = any(json.dumps(_PATTERN % digits) in definition for digits in (2, 3))
         self._inner.no_truncation()
         self._inner.no_padding()
         ids = self._inner.get_vocab(with_added_tokens=True)
@@ -96,7 +101,18 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The same for several texts, on all cores (TOKENIZERS_PARALLELISM=false: on one)."""
+        if self._may_cut and any(len(text) > _PIECE for text in texts):
+            return [self._encode_in_pieces(text) for text in texts]
         return [item.ids for item in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _encode_in_pieces(self, text: str) -> list[int]:
+        """The same ids in bounded memory: an Encoding takes 300 bytes a token, 1 GB for a text of 8 MB."""
+        ids: list[int] = []
+        pieces = list(cut(text, _PIECE))
+        for start in range(0, len(pieces), 8):
+            for item in self._inner.encode_batch_fast(pieces[start : start + 8], add_special_tokens=False):
+                ids += item.ids
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out; U+FFFD where bytes are no UTF-8."""
@@ -183,39 +199,48 @@ def train(run_folders: Sequence[Path], settings: recipe.Tokenizer) -> Tokenizer:
 def report(tokenizer: Tokenizer, run_folders: Sequence[Path], max_mb: float) -> pa.Table:
     """Columns source, lang, documents, bytes, tokens, bytes_per_token over at most `max_mb` of text, drawn by id."""
     runs = open_runs(run_folders)
-    sums: dict[tuple[str, str], list[int]] = {}
+    sums: dict[tuple[str, str], NDArray[np.int64]] = {}
     for run, table in drawn(runs, max_mb):
-        texts = table["text"].to_pylist()
         prefix = f"{run.name}/" if len(runs) > 1 else ""
-        langs = table["lang"].fill_null("").to_pylist()
-        for ids, text, source, lang in zip(
-            tokenizer.encode_batch(texts), texts, table["source"].to_pylist(), langs, strict=True
-        ):
-            row = sums.setdefault((prefix + source, lang), [0, 0, 0])
-            for place, number in enumerate((1, len(text.encode()), len(ids))):
-                row[place] += number
+        columns = (table[name].to_pylist() for name in ("source", "lang", "text"))
+        encoded = tokenizer.encode_batch(table["text"].to_pylist())
+        for source, lang, text, ids in zip(*columns, encoded, strict=True):
+            row = sums.setdefault((prefix + source, lang or ""), np.zeros(3, np.int64))
+            row += (1, len(text.encode()), len(ids))
     rows = [
-        {"source": s, "lang": g, "documents": d, "bytes": b, "tokens": t, "bytes_per_token": b / t if t else 0.0}
-        for (s, g), (d, b, t) in sorted(sums.items())
+        {"source": source, "lang": lang, "documents": documents, "bytes": size, "tokens": tokens}
+        for (source, lang), (documents, size, tokens) in sorted((key, row.tolist()) for key, row in sums.items())
     ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist([{**row, "bytes_per_token": row["bytes"] / max(row["tokens"], 1)} for row in rows])
 
 
 def drawn(runs: Sequence[Run], max_mb: float) -> Iterator[tuple[Run, pa.Table]]:
-    """Tables of documents whose ids fall below the share of the text that is wanted: about `max_mb` of it in all."""
+    """Small tables of documents whose ids fall below the share of the text that is wanted: about `max_mb` in all."""
     share = Fraction(max_mb) * 1_000_000 / max(sum(run.text_bytes for run in runs), 1)
     limit = "f" * 33 if share >= 1 else f"{int(share * (1 << 128)):032x}"  # ids are hex digits of 128 random bits
     for run in runs:
         for table in run.tables(["id", "source", "lang", "text"]):
             chosen = table.filter(pc.less(table["id"], limit))
-            if chosen.num_rows:
-                yield run, chosen.set_column(3, "text", chosen["text"].fill_null(""))
+            chosen = chosen.set_column(3, "text", chosen["text"].fill_null(""))
+            for start in range(0, chosen.num_rows, 256):
+                yield run, chosen.slice(start, 256)
+
+
+def cut(text: str, size: int) -> Iterator[str]:
+    """A text in pieces of `size` characters and up to the next line that starts without white space.
+
+    No alternative of our pattern matches across such a line's start, so the pieces' tokens are the text's.
+    """
+    start = 0
+    while found := _LINE_START.search(text, start + size):
+        yield text[start : found.end()]
+        start = found.end()
+    yield text[start:]
 
 
 def _drawn_texts(runs: Sequence[Run], max_mb: float) -> Iterator[list[str]]:
     for _, table in drawn(runs, max_mb):
-        for batch in table.select(["text"]).to_batches(max_chunksize=256):
-            yield batch["text"].to_pylist()
+        yield table["text"].to_pylist()
 
 
 def _all_special(definition: str, names: set[str]) -> str:

@@ -14,18 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
-from trainer import checkpoint, evaluate, journal, lineage, memory, progress, schedule
-from trainer import model as models
-from trainer import optimizer as optimizers
+from trainer import checkpoint, evaluate, journal, lineage, progress, schedule
 from trainer.files import locked, write_jsonl
+from trainer.learner import Learner
 from trainer.loader import Loader
 from trainer.ranks import Ranks, joined
 from trainer.recipe import Recipe
 from trainer.refusal import Refusals
-from trainer.shards import IGNORED, Batch
 from trainer.start import Start, begin
 
 OnEvaluation = Callable[[int, float], bool]
@@ -57,10 +53,11 @@ def train(
 
     Raises UsageFailure before any work for what cannot be done as asked, and Failure for what went wrong.
     """
-    with joined(recipe.train.device) as ranks, locked(out) if ranks.first else contextlib.nullcontext():
-        if ranks.device.type == "cpu":
-            torch.set_num_threads(recipe.train.threads or _cores(ranks.size))
-            torch.set_flush_denormal(True)  # softmax gradients underflow, and denormal numbers are 6 times slower
+    with (
+        joined(recipe.train.device) as ranks,
+        locked(out) if ranks.first else contextlib.nullcontext(),
+        _arithmetic(recipe, ranks) if ranks.device.type == "cpu" else contextlib.nullcontext(),
+    ):
         run = Run(recipe, begin(recipe, corpora, out, init, extend_vocab, ranks), out, ranks, on_evaluation)
         try:
             return run.run(restore)
@@ -76,16 +73,13 @@ class Run:
     ) -> None:
         self.recipe, self.start, self.out, self.ranks = recipe, start, out, ranks
         self._on_evaluation = on_evaluation
-        self.model, self._forward = _model(recipe, start, ranks)
-        self.optimizers = optimizers.Optimizers(self.model.matrices(), self.model.rest(), recipe.optimizer)
+        self.learner = Learner(recipe, start, out, ranks)
+        self.model, self.optimizers, self.lineage = self.learner.model, self.learner.optimizers, self.learner.lineage
         length = recipe.data.sequence_length
         self._length = length
         self.loader = Loader(
             start.shards, "train", start.order, length, ranks.rank, ranks.size, micro_rows=start.micro_rows
         )
-        self._first_row = start.order.batch_rows * ranks.rank // ranks.size
-        full = recipe.train.lineage == "full"
-        self.lineage = lineage.Lineage(out, ranks.rank, start.shards, length, full)
         self.refusals = Refusals(recipe.train.spike_sigmas, recipe.train.refusals)
         self.journal: journal.Journal = journal.NoJournal()
         self.meter = progress.Meter(start.steps, 0, loud=False)
@@ -131,11 +125,7 @@ class Run:
     def _load(self, found: checkpoint.Checkpoint | None) -> None:
         """Take over a checkpoint, or the beginning."""
         if found is None:
-            self.optimizers.load({})
-            if self.start.weights is None:
-                self.model.initialise(self.recipe.train.seed)
-            else:
-                self.model.load_state_dict(self.start.weights)
+            self.learner.reset(self.start.weights)
             self.step = self.tokens = self.without_better = 0
             self.best = (math.inf, 0)
             self.refusals.losses.clear()
@@ -169,77 +159,24 @@ class Run:
     def _learn(self, step: int) -> bool:
         """One optimiser step. False where it was refused, and so many in a row that the run should go back."""
         batches = self.loader.step(step - 1)
-        loss, parts, learnt, norm = self._gradients(step, batches)
+        found = self.learner.gradients(step, batches, self.asked_to_stop)
+        self.stopping = found.stop
         warm = step > schedule.warmup_steps(self.start.steps, self.recipe.optimizer)
-        reason = self.refusals.reason(loss, norm, warm)
+        reason = self.refusals.reason(found.loss, found.norm, warm)
         share = schedule.share(step, self.start.steps, self.recipe.optimizer)
-        if reason or not learnt:
+        if reason or not found.tokens:
             self.optimizers.zero_grad()
             return self._refuse(step, reason) if reason else True
         self.optimizers.set_share(share)
         self.optimizers.step()
         self.optimizers.zero_grad()
-        self.refusals.accept(loss)
-        self.tokens += learnt
-        self.journal.write(
-            "step", step, loss=loss, tokens=self.tokens, share=share, gradient_norm=norm, sources=parts
-        )
-        if told := self.meter.step(step, learnt, loss, self._mfu):
-            self.journal.time(step, **told)
+        self.refusals.accept(step, found.loss)
+        self.tokens += found.tokens
+        told = {"loss": found.loss, "tokens": self.tokens, "share": share, "gradient_norm": found.norm}
+        self.journal.write("step", step, **told, sources=found.sources)
+        if timing := self.meter.step(step, found.tokens, found.loss, self._mfu):
+            self.journal.time(step, **timing)
         return True
-
-    def _gradients(self, step: int, batches: Sequence[Batch]) -> tuple[float, dict[str, dict[str, float]], int, float]:
-        """Backward over the micro-batches: loss per token, the same by source, tokens, norm; over all ranks."""
-        device, num_sources = self.ranks.device, len(self.start.shards.sources)
-        learnt = sum(int((batch.targets_BT != IGNORED).sum()) for batch in batches)
-        # Divided by all targets of the step, on whatever rank: a mean of means would weigh short rows more.
-        total = self.ranks.sum(torch.tensor(learnt, dtype=torch.float64, device=device))
-        scale = self.ranks.size / total.clamp(min=1)
-        sums = torch.zeros(2, num_sources, dtype=torch.float64, device=device)  # nats, tokens
-        number_of = torch.arange(num_sources, device=device)[:, None]
-        row = self._first_row
-        for place, batch in enumerate(batches):
-            with self._unsynchronised(place < len(batches) - 1):
-                losses_BT, *others = self._losses(batch)
-                (losses_BT.sum() * scale.float()).backward()  # type: ignore[no-untyped-call]
-            is_source_SB = number_of == torch.from_numpy(batch.source_B).to(device)
-            targets_B = torch.from_numpy((batch.targets_BT != IGNORED).sum(1)).to(device)
-            rows_B = losses_BT.detach().sum(1, dtype=torch.float64)
-            # 0 * nan is nan: choose, rather than multiply, so that one source's nan stays its own
-            sums[0] += torch.where(is_source_SB, rows_B, 0.0).sum(1)
-            sums[1] += (is_source_SB * targets_B).sum(1)
-            if self.recipe.train.lineage != "off":
-                self.lineage.add(step, row, batch, [losses_BT, *others])
-            row += len(batch.row_B)
-        clip = self.recipe.optimizer.clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.optimizers.parameters, clip)
-        asked = torch.tensor([self.asked_to_stop], dtype=torch.float64, device=device)
-        told = self.ranks.sum(torch.cat([sums.flatten(), norm.double().reshape(1), asked]))
-        self.lineage.collect(before=step)  # the host adds up the step before while the device is at work on this one
-        *numbers, norm_sum, stop = told.tolist()
-        self.stopping = stop > 0
-        nats, tokens = numbers[:num_sources], numbers[num_sources:]
-        loss = math.fsum(nats) / max(math.fsum(tokens), 1)
-        parts = {
-            name: {"loss": n / t, "tokens": int(t)}
-            for name, n, t in zip(self.start.shards.sources, nats, tokens, strict=True)
-            if t
-        }
-        return loss, parts, int(sum(tokens)), norm_sum / self.ranks.size
-
-    def _losses(self, batch: Batch) -> list[Tensor]:
-        """Nats of every target, BT, and EL2N where the lineage is full."""
-        tokens, targets = (_moved(x, self.ranks.device) for x in (batch.tokens_BT, batch.targets_BT))
-        documents = torch.from_numpy(batch.documents_BT)
-        if self.recipe.train.lineage == "full":
-            return list(self._forward(tokens, targets, documents, el2n=True))
-        return [self._forward(tokens, targets, documents)]
-
-    def _unsynchronised(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients are averaged over the ranks once per step, not per micro-batch."""
-        if wanted and isinstance(self._forward, DistributedDataParallel):
-            return self._forward.no_sync()
-        return contextlib.nullcontext()
 
     def _refuse(self, step: int, reason: str) -> bool:
         """Note a step that is not learnt from, with its documents; False when the run should go back."""
@@ -252,15 +189,16 @@ class Run:
         return not self.refusals.refuse(step)
 
     def _go_back(self) -> None:
-        """To the last good checkpoint; what was refused is skipped from now on."""
+        """To the last checkpoint before anything was refused; what was is skipped from now on."""
         came_to, refused = self.step, set(self.refusals.in_a_row)
-        found = checkpoint.restore(self.out, "last") if checkpoint.listed(self.out) else None
+        good = [step for step in checkpoint.listed(self.out) if step < min(refused)]
+        found = checkpoint.restore(self.out, str(good[-1])) if good else None
         to = found.step if found else 0
         self.refusals.go_back(to, self._refused_documents)
         kept = self.refusals.state()
         self._load(found)
         self.refusals.load({**kept, "losses": list(self.refusals.losses)})
-        self.lineage.forget(to, refused)
+        self.lineage.take_back(to, refused, self.ranks.size)
         self.journal.write("went back", came_to, to=to, skipped=sorted(refused))
         self.meter.say(f"went back from step {came_to} to step {to}; steps {sorted(refused)} are skipped")
 
@@ -316,21 +254,17 @@ class Run:
         return journal.mfu(tokens_per_second, flops, self._peak, self.ranks.size)
 
 
-def _model(recipe: Recipe, start: Start, ranks: Ranks) -> tuple[models.Transformer, Callable[..., Any]]:
-    """The model on its device, and what its training calls: the same, or DDP around it."""
-    dtype = torch.bfloat16 if memory.dtype_bytes(recipe, ranks.device) == 2 else torch.float32
-    model = models.Transformer(start.shape, recipe.train.attention, dtype).to(ranks.device)
-    if recipe.train.compile == "on" or (recipe.train.compile == "auto" and ranks.device.type == "cuda"):
-        model.compile()
-    if ranks.size == 1:
-        return model, model
-    where = [ranks.device] if ranks.device.type == "cuda" else None
-    return model, DistributedDataParallel(model, device_ids=where, gradient_as_bucket_view=True)
-
-
-def _moved(array: Any, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+@contextlib.contextmanager
+def _arithmetic(recipe: Recipe, ranks: Ranks) -> Iterator[None]:
+    """Threads as asked, and no denormal numbers: softmax gradients underflow to them, and they are 6 times slower."""
+    threads, flushed = torch.get_num_threads(), math.ulp(0.0) * 1.0 == 0.0
+    torch.set_num_threads(recipe.train.threads or _cores(ranks.size))
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:  # both hold for the whole process, which may have other things to do
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 def _cores(ranks: int) -> int:

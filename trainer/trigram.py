@@ -88,12 +88,13 @@ def _unigram(unigrams: Integers, counts: Integers, vocab: int) -> Floats:
 def _discounts(counts: Integers) -> Floats:
     """[4]: what is taken from a count of 0, 1, 2, 3 and more. D_k = k - (k + 1) Y n_(k+1) / n_k, Y = n1 / (n1 + 2 n2).
 
-    Where a count of counts is 0 the estimate does not exist: then Y for all, or 1/2 without any.
+    Where a count of counts is 0 the estimate does not exist: then Y, or 1/2 without that. Kept within (0, k), so that
+    a chance stays a chance and something is left for what was never seen.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(np.float64)
     y = n[1] / (n[1] + 2 * n[2]) if n[1] and n[2] else 0.5
     estimates = [k - (k + 1) * y * n[k + 1] / n[k] if n[k] and n[k + 1] else y for k in (1, 2, 3)]
-    return np.array([0.0, *(min(max(d, 0.05), k - 0.05) for k, d in enumerate(estimates, start=1))])
+    return np.array([0.0, *(min(max(d, 0.01), k - 0.01) for k, d in enumerate(estimates, start=1))])
 
 
 def _found(keys: Integers, values: Floats, wanted: Integers, otherwise: float) -> Floats:
@@ -103,8 +104,8 @@ def _found(keys: Integers, values: Floats, wanted: Integers, otherwise: float) -
     return np.where(keys[place] == wanted, values[place], otherwise)
 
 
-def train(shards: Shards, max_tokens: int = 50_000_000) -> Trigram:
-    """Of the train split. Beyond `max_tokens` (about 2 GB of memory) each source gives its first documents' share."""
+def train(shards: Shards, max_tokens: int = 20_000_000) -> Trigram:
+    """Of the train split. Beyond `max_tokens` (75 bytes of memory each) all sources give the same share."""
     sizes = [shards.num_tokens("train", number) for number in range(len(shards.sources))]
     share = min(1.0, max_tokens / max(sum(sizes), 1))
     # without the E that closes a stream: the next one opens with one
