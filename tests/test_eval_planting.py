@@ -9,7 +9,7 @@ from corpus.normalise import normalise
 from eval import hard_negatives
 from eval.documents import Document, split
 from eval.planted_phrases import offensive_words
-from eval.planting import KINDS, plant
+from eval.planting import KINDS, Planted, plant
 from eval.text_checks import longest_repeat
 
 
@@ -50,8 +50,11 @@ def test_what_is_held_out_does_not_depend_on_the_planting(clean: list[Document])
     assert held == {d.id for d in split(clean, 0.1)[1]}
 
 
+_PLANTED: dict[str, Planted] = {}  # planting reads every document for names: once per kind is enough
+
+
 def planted_texts(clean: list[Document], kind: str) -> list[tuple[str, str]]:
-    planted = plant(clean, 0.2, [kind])
+    planted = _PLANTED.setdefault(kind, _PLANTED.get(kind) or plant(clean, 0.2, [kind]))
     texts, bases = {d.id: d.text for d in planted.documents}, {d.id: d.text for d in clean}
     found = [(bases[row["base_id"]], texts[row["id"]]) for row in planted.sealed.to_pylist()]
     assert len(found) == 32
