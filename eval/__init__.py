@@ -17,6 +17,18 @@ planted_phrases, foreign_sentences
                 what those say
 hard_negatives  good documents that look bad
 retrieval       from a text to the documents behind it
+attribute       from a model's errors to the documents behind them: the command
+ladder          its stages: recall, loss drop, gradients, fused
+mistakes        errors: what was asked, said, and should have been said
+pieces          documents and answers as rows of tokens
+loss_drop       whose loss falls when the model learns the wrong answer
+gradients       gradients of documents, projected by layer
+whitening       what gradients are divided by
+proof           documents learnt once more, or left out
+evidence        the words that an error and a document share
+costs           what a stage took
+attribution_table
+                the result as a table
 corrections     proposals for a corpus, and a person's name under them
 ratings         votes of people on pairs of texts: what is next, what was said
 rating_report   what the votes say
