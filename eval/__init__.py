@@ -35,5 +35,20 @@ rating_report   what the votes say
 agreement       Krippendorff's alpha
 strength        Bradley-Terry with ties
 serve           the rating page, on this machine alone
+document_losses nats of each token of texts, in windows that slide
+perplexity      bits per byte of documents by any column, with intervals
+suite_scores    a suite's items under a model, and what they come to by slice
+results         a folder of results: what was asked and what came out
+scoring_commands
+                `perplexity` and `suite score`
+errors          failures of every kind in one table
+hard_passages   where held-out text surprises a model most
+error_clusters  failures that are alike
+error_page      errors as one page
+compare         two models' results on the same items: paired differences
+generated       samples of a model beside what people wrote, and checks of both
+model_checks    what a reference model says of samples
+judges          who prefers which text: nobody, a model's likelihoods, an address, a local folder
+loop            the whole turn: plant, train, find, correct, rebuild, train again, compare
 pages/          what that page is made of
 """

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from corpus.failures import Failure
+from eval.attribute import attribute_command
+from eval.scoring_commands import perplexity_command, suite_score_command
 from trainer.failures import Failure as TrainerFailure
 
 _SETTINGS: dict[str, Any] = {
@@ -23,6 +25,7 @@ suite = typer.Typer(help="Suites: what models are asked. A suite is a versioned 
 correct = typer.Typer(help="Corrections: proposed from findings, signed by a person, obeyed by a build.", **_SETTINGS)
 app.add_typer(suite, name="suite")
 app.add_typer(correct, name="correct")
+app.command("attribute")(attribute_command)
 
 Documents = Annotated[Path, typer.Argument(help="a run folder, or a JSONL file with `text`", metavar="RUN|FILE")]
 Folder = Annotated[Path, typer.Option("--out", help="folder to write to", metavar="DIR")]
@@ -271,6 +274,10 @@ def sign_corrections(
     done, left = sign_file(file, name, ids)
     print(f"{file}: {done:,} signed by {name}, {left:,} unsigned")
     print(f"next: python -m corpus build RECIPE --out RUN2 --corrections {shlex.quote(str(file))}")
+
+
+app.command("perplexity")(perplexity_command)
+suite.command("score")(suite_score_command)
 
 
 def _among(chosen: list[str], known: Any, option: str) -> list[str]:
