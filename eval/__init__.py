@@ -41,11 +41,31 @@ suite_scores    a suite's items under a model, and what they come to by slice
 results         a folder of results: what was asked and what came out
 scoring_commands
                 `perplexity` and `suite score`
+flag            the command `flag`
+flagged         documents that are probably bad, ranked, with what speaks against each
+signals         every bad-data signal of every document, in one table
+text_signals    what a text shows without a model
+shared_text     how much of a document stands in other documents too
+sentence_cues   signs of sentences out of order
+learned_order   which sentence follows which, learnt from the documents themselves
+first_seen      what the trainer's lineage says of each document
+forwards        what a model makes of given texts: the loss of every token
+loss_shape      how many tokens are known by heart, how many surprise, and where
+sentence_order  whether a model prefers the order of sentences that stands
+detrend         how unusual a value is for its source, length and time
+detector        from signals to a calibrated probability, with the evidence
+detector_training
+                learning a detector from labelled documents
+detectors/      the shipped ones, one for each rung
 errors          failures of every kind in one table
 hard_passages   where held-out text surprises a model most
 error_clusters  failures that are alike
-error_page      errors as one page
+error_page, error_commands
+                the same as one page; `errors`
+page            one file that loads nothing: tables, intervals, cards
 compare         two models' results on the same items: paired differences
+compare_commands
+                the same as a page; `compare`
 generated       samples of a model beside what people wrote, and checks of both
 model_checks    what a reference model says of samples
 judges          who prefers which text: nobody, a model's likelihoods, an address, a local folder

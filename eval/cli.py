@@ -10,6 +10,9 @@ import typer
 
 from corpus.failures import Failure
 from eval.attribute import attribute_command
+from eval.compare_commands import compare_command
+from eval.error_commands import errors_command
+from eval.flag import flag_command
 from eval.scoring_commands import perplexity_command, suite_score_command
 from trainer.failures import Failure as TrainerFailure
 
@@ -276,7 +279,10 @@ def sign_corrections(
     print(f"next: python -m corpus build RECIPE --out RUN2 --corrections {shlex.quote(str(file))}")
 
 
+app.command("flag")(flag_command)
 app.command("perplexity")(perplexity_command)
+app.command("errors")(errors_command)
+app.command("compare")(compare_command)
 suite.command("score")(suite_score_command)
 
 
