@@ -4,6 +4,7 @@ Recall looks at every document, what comes after it at the candidates that recal
 higher for documents that speak more for the wrong answer; they are fused by rank.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +23,8 @@ from eval.mistakes import Mistake, tokens_of
 from eval.pieces import Piece
 from eval.retrieval import Ranking, Retrieval, fuse
 from eval.whitening import Gram, of_adam, of_moments
-from trainer import checkpoint
+from trainer import checkpoint, schedule
+from trainer import recipe as recipes
 from trainer.files import read_json
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 STAGES = ("recall", "drop", "gradients")
 RECALL = ("bm25", "spans", "hidden")  # what recall is made of
+_LEAST = 0.05
 _SAMPLE = 256  # documents whose tokens give the second moments: tens of thousands of tokens for some hundred directions
 Scores = dict[int, float]  # of documents, by number
 
@@ -43,14 +46,27 @@ class Subject:
     tokenizer: "Tokenizer"
     length: int
     folder: Path | None = None
-    steps: tuple[int, ...] = ()  # of the checkpoints that the gradients are averaged over; none: the model as it is
+    steps: Mapping[int, float] = field(default_factory=dict)  # checkpoints for the gradients -> weight; none: as it is
 
 
-def open_subject(folder: Path, restore: str = "last", num_checkpoints: int = 1, device: str = "cpu") -> Subject:
+def open_subject(folder: Path, restore: str = "last", num_checkpoints: int = 4, device: str = "cpu") -> Subject:
     """The model of a trainer's folder with its last few checkpoints. Raises the trainer's Failure."""
     model, tokenizer = checkpoint.load_model(folder, restore, device)
-    steps = tuple(checkpoint.order(folder, restore)[:num_checkpoints])
-    return Subject(model, tokenizer, int(read_json(folder / "recipe.json")["data"]["sequence_length"]), folder, steps)
+    recipe = recipes.parse(read_json(folder / "recipe.json"), str(folder / "recipe.json"))
+    steps = checkpoint.order(folder, restore)[:num_checkpoints]
+    return Subject(model, tokenizer, recipe.data.sequence_length, folder, weights(steps, recipe))
+
+
+def weights(steps: Sequence[int], recipe: recipes.Recipe) -> dict[int, float]:
+    """Checkpoints by the learning rate there, relative to the highest (TracInCP, arXiv 2002.08484).
+
+    A model that knows its documents by heart has no gradient left that says so; the rate falls with it. Those below
+    a twentieth are left out: they would cost as much as the others.
+    """
+    total = math.ceil(recipe.train.tokens / recipe.train.batch_tokens)
+    shares = {step: schedule.share(min(step, total), total, recipe.optimizer) for step in steps}
+    most = max(shares.values(), default=0.0)
+    return {step: share / most for step, share in shares.items() if share >= _LEAST * most > 0}
 
 
 @dataclass(frozen=True)
@@ -186,14 +202,16 @@ class Ladder:
             model, steps = self.subject.model, self.subject.steps
             kept = {name: value.detach().clone() for name, value in model.state_dict().items()}
             try:
-                for step in steps or (None,):
-                    total_QN += self._similarity(step, traces, rows, len(every))
+                chosen: list[tuple[int | None, float]] = [*steps.items()] or [(None, 1.0)]
+                for step, weight in chosen:
+                    total_QN += weight * self._similarity(step, traces, rows, len(every))
                     cost.add(0, len(rows) + told, len(rows) + told)
             finally:
                 model.load_state_dict(kept)
             cost.add(len(every))
+            total_QN /= sum(steps.values()) or 1.0
             for trace, among, scores_N in zip(traces, candidates, total_QN.tolist(), strict=True):
-                trace.scores["gradient"] = {n: scores_N[place[n]] / max(len(steps), 1) for n in among}
+                trace.scores["gradient"] = {n: scores_N[place[n]] for n in among}
 
     def _similarity(self, step: int | None, traces: Sequence[Trace], rows: Sequence[Piece], count: int) -> torch.Tensor:
         model, settings = self.subject.model, self.settings
