@@ -70,6 +70,8 @@ generated       samples of a model beside what people wrote, and checks of both
 model_checks    what a reference model says of samples
 judges          who prefers which text: nobody, a model's likelihoods, an address, a local folder
 loop            the whole turn: plant, train, find, correct, rebuild, train again, compare
+generate_commands
+                `generate` and `judge`
 loop_stages, loop_report, loop_commands
                 its stages, its report; `loop`
 pages/          what that page is made of

@@ -13,6 +13,7 @@ from eval.attribute import attribute_command
 from eval.compare_commands import compare_command
 from eval.error_commands import errors_command
 from eval.flag import flag_command
+from eval.generate_commands import generate_command, judge_command
 from eval.loop_commands import loop_command
 from eval.scoring_commands import perplexity_command, suite_score_command
 from trainer.failures import Failure as TrainerFailure
@@ -285,6 +286,8 @@ app.command("perplexity")(perplexity_command)
 app.command("errors")(errors_command)
 app.command("compare")(compare_command)
 app.command("loop")(loop_command)
+app.command("generate")(generate_command)
+app.command("judge")(judge_command)
 suite.command("score")(suite_score_command)
 
 

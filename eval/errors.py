@@ -105,9 +105,10 @@ def of_samples(rows: pa.Table) -> list[Error]:
         if beyond and row["text"].strip():
             amount, name = max(beyond.values())
             prompt, wrong, right = _told_apart(row["prompt"], row["text"], row["human"])
+            document = "" if row["id"].startswith("line ") else row["id"]
             said = f"{name} above {limits[name]:.3g}"
             slices = {"source": row["source"], "lang": row["lang"]}
-            out.append(Error("text", name, prompt, wrong, right, said, amount, row["document"], slices=slices))
+            out.append(Error("text", name, prompt, wrong, right, said, amount, document, slices=slices))
     return out
 
 

@@ -159,7 +159,8 @@ def passages(document: Document, characters: int) -> list[Document]:
 
 def set_aside(documents: list[Document], settings: Settings) -> tuple[list[Document], list[Document]]:
     """(to be trained on, to be set aside) as passages. Whole documents: a page's other half would be half known."""
-    learnt, held = [], []
+    learnt: list[Document] = []
+    held: list[Document] = []
     for document in documents:
         draw = int(digest("aside", settings.seed, document.id)[:12], 16) / 16**12
         (held if draw < settings.held_out else learnt).append(document)

@@ -36,11 +36,11 @@ def write(
 ) -> dict[str, Any]:
     """Write report.html, improvement.parquet and comparison.parquet; returns what the loop tells."""
     means = [[_bits(table) for table in pair] for pair in tables]
-    rows = [_row(str(seed), *means[seed], one) for seed, one in enumerate(found.seeds)]
+    rows = [_row(str(seed), means[seed], one) for seed, one in enumerate(found.seeds)]
     both = [sum(column) / len(means) for column in zip(*means, strict=True)]
-    rows.append(_row("all", *both, found.bootstrap))
+    rows.append(_row("all", both, found.bootstrap))
     if settings.seeds > 1:
-        rows.append(_row("t", *both, found.student))
+        rows.append(_row("t", both, found.student))
     results.put(paths.out, "improvement.parquet", pa.Table.from_pylist(rows, schema=SEEDS))
     against = compare(paths.result(1, 0), paths.result(2, 0))
     results.put(paths.out, "comparison.parquet", against.table)
@@ -61,11 +61,11 @@ def _bits(table: pa.Table) -> float:
     return math.fsum(table["nats"].to_pylist()) / math.log(2) / size if size else math.nan
 
 
-def _row(name: str, first: float, second: float, found: Interval) -> dict[str, Any]:
+def _row(name: str, ends: list[float], found: Interval) -> dict[str, Any]:
     return {
         "seed": name,
-        "first": first,
-        "second": second,
+        "first": ends[0],
+        "second": ends[1],
         "difference": found.value,
         "low": found.low,
         "high": found.high,

@@ -52,14 +52,21 @@ def _train(paths: Paths, settings: Settings, turn: int, corpus: Path) -> Told:
 
     bits = []
     for seed in range(settings.seeds):
-        raw = {
+        recipe = {
             "tokenizer": {"vocab": settings.vocab},
             "data": {"sequence_length": settings.row},
             "model": {"depth": settings.depth},
-            "train": {"tokens": settings.tokens, "batch_tokens": settings.batch, "seed": seed, "lineage": "full"},
+            "train": {
+                "tokens": settings.tokens,
+                "batch_tokens": settings.batch,
+                "seed": seed,
+                "threads": settings.threads,
+                "lineage": "full",
+                "sample_tokens": 0,
+                "keep_last": 1,
+            },
         }
-        raw["train"] |= {"sample_tokens": 0, "keep_last": 1, "evaluate_every": 0, "threads": settings.threads}
-        result = train(recipes.parse(raw, "loop"), [corpus], paths.model(turn, seed))
+        result = train(recipes.parse(recipe, "loop"), [corpus], paths.model(turn, seed))
         bits.append(round(result.bits_per_byte, 4))
     return {"models": settings.seeds, "bits_per_byte_of_its_own_validation": bits}
 

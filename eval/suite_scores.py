@@ -119,9 +119,9 @@ def summary(rows: pa.Table) -> pa.Table:
     for (suite, name, value), mine in sorted(groups.items()):
         for what, interval in measures(mine).items():
             known = [None if math.isnan(x) else x for x in (interval.value, interval.low, interval.high)]
-            told = dict(zip(("found", "low", "high"), known, strict=True))
-            told |= {"suite": suite, "slice": name, "value": value, "measure": what}
-            out.append({**told, "items": len(mine), "units": interval.units})
+            told = {"suite": suite, "slice": name, "value": value, "measure": what, "items": len(mine)}
+            numbers = dict(zip(("found", "low", "high"), known, strict=True))
+            out.append({**told, **numbers, "units": interval.units})
     return pa.Table.from_pylist(out, schema=SLICES)
 
 
