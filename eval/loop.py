@@ -32,8 +32,8 @@ class Settings:
     corpus: str = ""  # a run or a JSONL file; empty: the sample that comes along
     seeds: int = 3  # trainings of each corpus
     share: float = 0.2  # of the documents that are spoilt
-    tokens: int = 600_000  # of each training
-    depth: int = 3
+    tokens: int = 300_000  # of each training
+    depth: int = 2
     vocab: int = 1024
     row: int = 256  # tokens
     batch: int = 4096  # tokens
