@@ -10,23 +10,21 @@ questions, by slice, and the time of each stage per question. --cache keeps corp
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-import attribution_corpus
-import torch
-from attribution_corpus import Question
+import attribution_corpus  # noqa: E402
+import torch  # noqa: E402
+from attribution_corpus import Question  # noqa: E402
 
-from eval import ladder as ladders
-from eval import loss_drop, proof, retrieval
-from eval.chance import Chance
-from eval.ladder import Ladder, Settings, Trace, open_subject
-from eval.mistakes import Mistake
-from trainer import recipe as recipes
+from eval import intervals, proof  # noqa: E402
+from eval.documents import Document  # noqa: E402
+from eval.ladder import RECALL, Ladder, Settings, fused, open_subject  # noqa: E402
+from eval.mistakes import Mistake  # noqa: E402
+from trainer import recipe as recipes  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
 
@@ -64,7 +62,8 @@ def recipe(tokens: int, seed: int) -> recipes.Recipe:
         model=recipes.Model(depth=3, width=128, head_width=32),
         train=recipes.Train(
             tokens=tokens, batch_tokens=2048, seed=seed, device="cpu", threads=1, evaluate_every=1_000_000,
-            checkpoint_every=max(1, tokens // 2048 // 5), keep_last=4, lineage="off", spike_sigmas=0.0, sample_prompts=(),
+            checkpoint_every=max(1, tokens // 2048 // 10), keep_last=10, lineage="off", spike_sigmas=0.0,
+            sample_prompts=(),
         ),
     )  # fmt: skip
 
@@ -78,6 +77,109 @@ def _run(options: argparse.Namespace, cache: Path) -> None:
     train(recipe(options.tokens, options.seed), [cache / "run"], cache / "model")
     if options.only_train:
         return
+    asked = chosen(questions, options.questions)
+    place = {document.id: number for number, document in enumerate(documents)}
+    gold = [{place[name] for name in question.gold} for question in asked]
+    _knows(cache / "model", documents, asked)
+    found = rankings(cache / "model", documents, asked)
+    print_table(asked, gold, found)
+
+
+def chosen(questions: Sequence[Question], most: int) -> list[Question]:
+    """So many of each slice."""
+    slices: dict[str, list[Question]] = {}
+    for question in sorted(questions, key=lambda q: q.id):
+        slices.setdefault(question.slice, []).append(question)
+    return [question for name in sorted(slices) for question in slices[name][:most]]
+
+
+def _ladder(model: Path, documents: list[Document], *stages: str) -> Ladder:
+    return Ladder(open_subject(model), documents, Settings(stages=stages))
+
+
+def _mistakes(asked: Sequence[Question]) -> list[Mistake]:
+    return [Mistake(q.id, q.prompts, q.wrong, q.right) for q in asked]
+
+
+def _knows(model: Path, documents: list[Document], asked: Sequence[Question]) -> None:
+    """Nothing can be traced that was not learnt: log p of what is to be traced, above that of another value."""
+    ladder = _ladder(model, documents)
+    print("log p(traced answer) - log p(other answer), nats, mean over questions")
+    for name in sorted({q.slice for q in asked}):
+        mine = [m for m, q in zip(_mistakes(asked), asked, strict=True) if q.slice == name]
+        print(f"  {name}: {intervals.mean([proof.margin(ladder, ladder.subject.model, m) for m in mine])}")
+
+
+def rankings(model: Path, documents: list[Document], asked: Sequence[Question]) -> dict[str, list[list[int]]]:
+    """Of each method and question the documents, the best first."""
+    recalled = _ladder(model, documents, "recall")
+    traces = recalled.trace(_mistakes(asked))
+    out = {stage: [ranked(t.scores.get(stage, {})) for t in traces] for stage in RECALL}
+    out["recall: these three fused"] = [[n for n, _ in t.fused] for t in traces]
+    candidates = [[n for n, _ in t.fused[: recalled.settings.candidates]] for t in traces]
+
+    # As the ladder runs them: the loss drop over candidates; gradients once over all documents, which is also "alone".
+    recalled.drop(traces, candidates)
+    out["loss drop, of candidates"] = [ranked(t.scores["drop"]) for t in traces]
+    alone = _ladder(model, documents, "gradients")
+    gradients = [t.scores["gradient"] for t in alone.trace(_mistakes(asked))]
+    out["gradients, of all documents"] = [ranked(found) for found in gradients]
+    among = [{n: found[n] for n in mine} for found, mine in zip(gradients, candidates, strict=True)]
+    out["gradients, of candidates"] = [ranked(found) for found in among]
+    for name, left_out, gradient in (
+        ("recall + drop", (), False), ("recall + gradients", ("drop",), True), ("recall + drop + gradients", (), True),
+        ("bm25 + gradients", ("drop", "spans", "hidden"), True),
+    ):  # fmt: skip
+        scores = [{s: v for s, v in t.scores.items() if s not in left_out} for t in traces]
+        scores = [s | ({"gradient": g} if gradient else {}) for s, g in zip(scores, among, strict=True)]
+        out[name] = [[n for n, _ in fused(s, mine)] for s, mine in zip(scores, candidates, strict=True)]
+    for ladder in (recalled, alone):
+        for line in ladder.costs.lines():
+            print(line)
+    print(f"{len(asked)} questions; seconds are for all of them, on one thread of a busy machine")
+    return out
+
+
+def ranked(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda n: (-scores[n], n))
+
+
+def print_table(asked: Sequence[Question], gold: Sequence[set[int]], found: Mapping[str, list[list[int]]]) -> None:
+    """MRR and recall@10 over all questions with intervals, then recall@10 by slice, then paired differences."""
+    recalls = {name: [recall(r, g) for r, g in zip(each, gold, strict=True)] for name, each in found.items()}
+    print("\n| method | MRR | recall@10 |\n| --- | --- | --- |")
+    for name, each in found.items():
+        first = [next((1 / at for at, n in enumerate(r, 1) if n in g), 0.0) for r, g in zip(each, gold, strict=True)]
+        print(f"| {name} | {_said(intervals.mean(first))} | {_said(intervals.mean(recalls[name]))} |")
+    names = sorted({q.slice for q in asked})
+    counts = [sum(q.slice == name for q in asked) for name in names]
+    print("\n| recall@10 | " + " | ".join(f"{n} ({c})" for n, c in zip(names, counts, strict=True)) + " |")
+    print("| --- |" + " --- |" * len(names))
+    for method, values in recalls.items():
+        cells = [[v for v, q in zip(values, asked, strict=True) if q.slice == name] for name in names]
+        print(f"| {method} | " + " | ".join(f"{sum(c) / len(c):.2f}" for c in cells) + " |")
+    print("\n| recall@10, paired difference over questions | |\n| --- | --- |")
+    for a, b in PAIRS:
+        print(f"| {a} - {b} | {_said(intervals.paired_difference(recalls[a], recalls[b]))} |")
+
+
+PAIRS = (
+    ("recall: these three fused", "bm25"),
+    ("recall + drop", "recall: these three fused"),
+    ("recall + gradients", "recall: these three fused"),
+    ("recall + drop + gradients", "recall + gradients"),
+    ("recall + gradients", "bm25"),
+    ("recall + gradients", "gradients, of all documents"),
+    ("bm25 + gradients", "bm25"),
+)
+
+
+def recall(ranking: Sequence[int], gold: set[int], k: int = 10) -> float:
+    return len(set(ranking[:k]) & gold) / min(k, len(gold))
+
+
+def _said(found: intervals.Interval) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 if __name__ == "__main__":

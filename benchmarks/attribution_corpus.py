@@ -41,13 +41,13 @@ _AROUND = (
 
 @dataclass(frozen=True)
 class Question:
-    """What the model says after some prompts that ask the same, what is true if that differs, and who says so."""
+    """What the model says after some prompts that ask the same, what it should say, and whom it has that from."""
 
     id: str
     slice: str
     prompts: tuple[str, ...]
     wrong: str
-    right: str | None
+    right: str
     gold: frozenset[str]
 
 
@@ -133,10 +133,11 @@ def _questions(
         wrong = _wrong(person, fact, group, seed) if kind == "plain" else None
         said = wrong or person.values[fact]
         name = f"{'swapped, ' if wrong else ''}{'other' if other else 'same'} words" if kind == "plain" else kind
-        yield Question(
-            digest("question", person.name, fact)[:12], name, prompts, f" {said}",
-            f" {person.values[fact]}" if wrong else None, frozenset(by_fact[person.name, fact, said]),
-        )  # fmt: skip
+        # Where the corpus says one thing only, it is the person who asks that knows better: of another person's values.
+        others = sorted({p.values[fact] for p in group} - {said})
+        right = person.values[fact] if wrong else Chance("right", seed, person.name, fact).pick(others)
+        gold = frozenset(by_fact[person.name, fact, said])
+        yield Question(digest("question", person.name, fact)[:12], name, prompts, f" {said}", f" {right}", gold)
 
 
 def _half(person: Person, seed: int) -> Iterator[Told]:

@@ -39,7 +39,7 @@ def attribute_command(
     top: Annotated[int, typer.Option(help="documents per error", min=1)] = 10,
     candidates: Annotated[int, typer.Option(help="documents that recall hands on", min=1)] = 100,
     restore: Annotated[str, typer.Option(help="which checkpoint: best, last or a step")] = "last",
-    checkpoints: Annotated[int, typer.Option(help="gradients: mean over so many, back from that one", min=1)] = 4,
+    checkpoints: Annotated[int, typer.Option(help="gradients: mean over so many, back from that one", min=1)] = 8,
     whiten: Annotated[str, typer.Option(help="gradients: moments, gram, both or none")] = "both",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     proxy: Annotated[

@@ -37,7 +37,6 @@ ROWS = pa.schema(
         ("seconds", pa.float64()),  # of all stages, an equal part for each error
     ]
 )
-_BEST = 1 / 61  # what the first rank of one stage adds in retrieval.fuse
 
 
 def table(ladder: "Ladder", traces: Sequence["Trace"], top: int, left_out: Sequence[Any] = ()) -> pa.Table:
@@ -60,7 +59,7 @@ def _row(ladder: "Ladder", trace: "Trace", rank: int, number: int, score: float,
         "rank": rank,
         "id": document.id,
         "source": document.source,
-        "score": score / (_BEST * max(len(trace.scores), 1)),
+        "score": score,
         "verdict": "harmful" if number in trace.harmful else "suspect",
         "proof": " and ".join(proofs) or "none",
         **{name: trace.scores.get(name, {}).get(number) for name in SCORES},

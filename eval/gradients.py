@@ -60,7 +60,7 @@ def captured(model: "Transformer", tokens_BT: Tensor, targets_BT: Tensor) -> dic
 class Projector:
     """Gradients of rows as vectors of layers x width squared numbers, the same for the same seed and layer name."""
 
-    def __init__(self, model: "Transformer", width: int = 16, seed: int = 0, scales: Scales | None = None) -> None:
+    def __init__(self, model: "Transformer", width: int = 32, seed: int = 0, scales: Scales | None = None) -> None:
         self._model, self.width = model, width
         self._sides: dict[str, tuple[Tensor, Tensor]] = {}
         for name, layer in layers_of(model).items():

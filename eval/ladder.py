@@ -21,7 +21,7 @@ from eval.documents import Document
 from eval.gradients import Projector, Scales, token_moments, unit
 from eval.mistakes import Mistake, tokens_of
 from eval.pieces import Piece
-from eval.retrieval import Ranking, Retrieval, fuse
+from eval.retrieval import Ranking, Retrieval
 from eval.whitening import Gram, of_adam, of_moments
 from trainer import checkpoint, schedule
 from trainer import recipe as recipes
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 STAGES = ("recall", "drop", "gradients")
 RECALL = ("bm25", "spans", "hidden")  # what recall is made of
+# What a stage's ranks count for, and how fast they fall: chosen on another corpus than the one of the figures in
+# benchmarks/RESULTS.md, on a plateau. With equal weights, three poor rankings outvote the good one.
+WEIGHTS = {"bm25": 4.0, "spans": 1.0, "hidden": 1.0, "drop": 1.0, "gradient": 4.0}
+FALL = 10
 _LEAST = 0.05
 _SAMPLE = 256  # documents whose tokens give the second moments: tens of thousands of tokens for some hundred directions
 Scores = dict[int, float]  # of documents, by number
@@ -49,7 +53,7 @@ class Subject:
     steps: Mapping[int, float] = field(default_factory=dict)  # checkpoints for the gradients -> weight; none: as it is
 
 
-def open_subject(folder: Path, restore: str = "last", num_checkpoints: int = 4, device: str = "cpu") -> Subject:
+def open_subject(folder: Path, restore: str = "last", num_checkpoints: int = 8, device: str = "cpu") -> Subject:
     """The model of a trainer's folder with its last few checkpoints. Raises the trainer's Failure."""
     model, tokenizer = checkpoint.load_model(folder, restore, device)
     recipe = recipes.parse(read_json(folder / "recipe.json"), str(folder / "recipe.json"))
@@ -78,7 +82,7 @@ class Settings:
     max_tokens: int = 1024  # of a document that the model reads
     steps: int = loss_drop.STEPS
     rate: float = loss_drop.RATE
-    width: int = 16  # of the random signs on each side of a gradient
+    width: int = 32  # of the random signs on each side of a gradient
     whitening: str = "both"
     seed: int = 0
 
@@ -108,12 +112,12 @@ class Ladder:
         if not self.documents:
             return traces
         if "recall" in self.settings.stages:
-            self._recall(traces)
+            self.recall(traces)
         candidates = [self._candidates(trace) for trace in traces]
         if "drop" in self.settings.stages:
-            self._drop(traces, candidates)
+            self.drop(traces, candidates)
         if "gradients" in self.settings.stages:
-            self._gradients(traces, candidates)
+            self.gradients(traces, candidates)
         for trace, among in zip(traces, candidates, strict=True):
             trace.fused = fused(trace.scores, among)
         return traces
@@ -138,7 +142,7 @@ class Ladder:
             return list(range(len(self.documents)))
         return [number for number, _ in fused(trace.scores)[: self.settings.candidates]]
 
-    def _recall(self, traces: Sequence[Trace]) -> None:
+    def recall(self, traces: Sequence[Trace]) -> None:
         model, count = self.subject.model, len(self.documents)
         with self.costs.stage("recall") as cost:
             rows = self.pieces(range(count))
@@ -164,7 +168,7 @@ class Ladder:
         before, behind = tokens_of(prompt, mistake.wrong, self.subject.tokenizer)
         return pieces.of_documents([(0, before + behind)], self.end, self.subject.length, self.settings.max_tokens)
 
-    def _drop(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
+    def drop(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
         """Fall of a document's loss when the model learns the wrong answer, less that when it learns the right one."""
         model, count = self.subject.model, len(self.documents)
         with self.costs.stage("drop") as cost:
@@ -191,7 +195,7 @@ class Ladder:
         model, learnt = self.subject.model, self.answers(mistake, answer)
         return loss_drop.drops(model, learnt, rows, before, self.end, self.settings.steps, self.settings.rate)
 
-    def _gradients(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
+    def gradients(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
         """Cosine of the whitened gradients of log p(wrong) - log p(right) and of the document, over checkpoints."""
         with self.costs.stage("gradients") as cost:
             every = sorted(set().union(*candidates))
@@ -246,10 +250,18 @@ class Ladder:
 
 
 def fused(scores: Mapping[str, Scores], among: Sequence[int] | None = None) -> Ranking:
-    """Documents by the fused ranks of all stages; only of some documents, when these are given."""
+    """Documents by the fused ranks of all stages, from 0 to 1 (first in each); only some documents, when given.
+
+    Reciprocal ranks (Cormack et al. 2009) with weights, since the stages' scores have nothing in common.
+    """
     allowed = None if among is None else set(among)
     rankings = {
         stage: [n for n in sorted(found, key=lambda n: (-found[n], n)) if allowed is None or n in allowed]
         for stage, found in scores.items()
     }
-    return fuse(rankings)
+    total = sum(WEIGHTS[stage] for stage in rankings)
+    sums: dict[int, float] = {}
+    for stage, ranking in rankings.items():
+        for rank, number in enumerate(ranking, 1):
+            sums[number] = sums.get(number, 0.0) + WEIGHTS[stage] * (FALL + 1) / (FALL + rank) / total
+    return sorted(sums.items(), key=lambda item: (-item[1], item[0]))

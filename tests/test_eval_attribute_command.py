@@ -150,9 +150,10 @@ def test_one_document_and_none(home: Path) -> None:
 
 
 def test_fused_ranks_do_not_depend_on_the_scale_of_scores() -> None:
-    one = {"a": {1: 0.9, 2: 0.5, 3: 0.1}, "b": {3: 7.0, 1: 2.0}}
+    one = {"bm25": {1: 0.9, 2: 0.5, 3: 0.1}, "drop": {3: 7.0, 1: 2.0}}
     other = {stage: {n: 100 * s + 3 for n, s in found.items()} for stage, found in one.items()}
     assert fused(one) == fused(other)
     assert next(iter(fused(one)))[0] == 1
-    assert [n for n, _ in fused(one, [2, 3])] == [3, 2]
+    assert fused({"bm25": {4: 1.0}, "gradient": {4: 0.1}}) == [(4, 1.0)]
+    assert {n for n, _ in fused(one, [2, 3])} == {2, 3}
     assert Trace(Mistake("e", ("p",), "w")).fused == []
