@@ -13,9 +13,9 @@ from typing import Any
 
 from corpus.failures import Failure
 from corpus.parts import done, mark_done, marked
+from corpus.terminal import say
 from eval.chance import digest
 from eval.documents import Document, load
-from eval.documents import write as write_documents
 from eval.mentions import sentences
 
 
@@ -115,7 +115,7 @@ def run(out: Path, settings: Settings, tell: Callable[[str], None] = print) -> d
         started = time.perf_counter()
         found = stage(paths, settings)
         mark_done(mark, fingerprint, found)
-        told = ", ".join(f"{key} {value}" for key, value in found.items() if not isinstance(value, dict | list))
+        told = ", ".join(f"{key} {say(value)}" for key, value in found.items() if not isinstance(value, dict | list))
         tell(f"      {told}  ({time.perf_counter() - started:.0f} s)")
     return found
 
@@ -140,6 +140,7 @@ def stage_of(out: Path, name: str) -> dict[str, Any]:
 
 def passages(document: Document, characters: int) -> list[Document]:
     """A document cut at sentences into pieces of about so many characters; a short one as it is."""
+    document = dataclasses.replace(document, key="")  # pieces are documents of their own
     if document.turns or len(document.text) < characters * 1.5:
         return [document]
     edges = [0]
@@ -185,7 +186,3 @@ def documents_of(settings: Settings, sample: Path, clean: Path) -> list[Document
         build(mine, clean)
     # the sample's own planted source is there to show filters at work: it is no clean text
     return [document for document in load(clean) if document.source != "planted"]
-
-
-def keep(documents: list[Document], path: Path) -> None:
-    write_documents(documents, path)

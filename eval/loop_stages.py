@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from eval import planting, results
 from eval.corrections import AUTOMATIC
 from eval.documents import load
-from eval.loop import CannotLoop, Paths, Settings, documents_of, keep, set_aside
+from eval.documents import write as keep
+from eval.loop import CannotLoop, Paths, Settings, documents_of, set_aside
 
 Told = dict[str, Any]
 _LEAST = 8  # documents: fewer leave nothing to train on, to set aside and to spoil
