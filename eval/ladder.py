@@ -5,7 +5,8 @@ higher for documents that speak more for the wrong answer; they are fused by ran
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -136,6 +137,25 @@ class Ladder:
         told = (tokens_of(prompt, answer, self.subject.tokenizer) for prompt in mistake.prompts)
         return [pieces.of_answer(0, before, behind, self.end, self.subject.length) for before, behind in told if behind]
 
+    @contextmanager
+    def at(self, step: int | None) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Within the block the model is that of a checkpoint (None: as it is); gives its optimiser's state."""
+        model, folder = self.subject.model, self.subject.folder
+        if step is None or folder is None:
+            yield {}
+            return
+        kept = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        found = checkpoint.read(folder, step)
+        model.load_state_dict(found.model)
+        try:
+            yield found.optimizer
+        finally:
+            model.load_state_dict(kept)
+
+    def learning(self) -> int | None:
+        """The latest checkpoint at which the model learnt fastest: later it knows its documents by heart."""
+        return max(self.subject.steps, key=lambda step: (self.subject.steps[step], step), default=None)
+
     def _candidates(self, trace: Trace) -> list[int]:
         """What later stages look at: the best of recall, or everything where recall did not run."""
         if "recall" not in self.settings.stages:
@@ -171,7 +191,7 @@ class Ladder:
     def drop(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
         """Fall of a document's loss when the model learns the wrong answer, less that when it learns the right one."""
         model, count = self.subject.model, len(self.documents)
-        with self.costs.stage("drop") as cost:
+        with self.costs.stage("drop") as cost, self.at(self.learning()):
             every = sorted(set().union(*candidates))
             rows = self.pieces(every)
             before = pieces.losses(model, rows, self.end, count)
@@ -203,27 +223,20 @@ class Ladder:
             rows = [Piece(place[row.document], row.tokens, row.targets) for row in self.pieces(every)]
             told = sum(len(t.mistake.prompts) * (1 + bool(t.mistake.right)) for t in traces)
             total_QN = torch.zeros(len(traces), len(every))
-            model, steps = self.subject.model, self.subject.steps
-            kept = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            try:
-                chosen: list[tuple[int | None, float]] = [*steps.items()] or [(None, 1.0)]
-                for step, weight in chosen:
-                    total_QN += weight * self._similarity(step, traces, rows, len(every))
-                    cost.add(0, len(rows) + told, len(rows) + told)
-            finally:
-                model.load_state_dict(kept)
+            steps: list[tuple[int | None, float]] = [*self.subject.steps.items()] or [(None, 1.0)]
+            for step, weight in steps:
+                with self.at(step) as optimizer:
+                    total_QN += weight * self._similarity(optimizer, traces, rows, len(every))
+                cost.add(0, len(rows) + told, len(rows) + told)
             cost.add(len(every))
-            total_QN /= sum(steps.values()) or 1.0
+            total_QN /= sum(weight for _, weight in steps)
             for trace, among, scores_N in zip(traces, candidates, total_QN.tolist(), strict=True):
                 trace.scores["gradient"] = {n: scores_N[place[n]] for n in among}
 
-    def _similarity(self, step: int | None, traces: Sequence[Trace], rows: Sequence[Piece], count: int) -> torch.Tensor:
+    def _similarity(
+        self, optimizer: Mapping[str, torch.Tensor], traces: Sequence[Trace], rows: Sequence[Piece], count: int
+    ) -> torch.Tensor:
         model, settings = self.subject.model, self.settings
-        optimizer: Mapping[str, torch.Tensor] = {}
-        if step is not None and self.subject.folder is not None:
-            found = checkpoint.read(self.subject.folder, step)
-            model.load_state_dict(found.model)
-            optimizer = found.optimizer
         projector = Projector(model, settings.width, settings.seed, self._scales(optimizer, rows))
         documents_ND = projector.of(rows, self.end, count)
         queries_QD = torch.cat([self._query(projector, trace.mistake) for trace in traces])

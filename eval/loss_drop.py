@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trainer.model import Transformer
 
 Floats = npt.NDArray[np.float64]
-STEPS = 10
+STEPS = 5
 RATE = 0.002  # of a tensor's own norm in one step: small enough that the model stays itself, whatever its size
 
 

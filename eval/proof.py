@@ -47,10 +47,11 @@ def _nats(ladder: "Ladder", model: "Transformer", mistake: Mistake, answer: str)
 def tail_patch(ladder: "Ladder", traces: Sequence["Trace"], top: int, controls: int = CONTROLS) -> None:
     """Of each error's first documents: how the margin changes by one step on that document (TrackStar's tail-patch).
 
-    Where a model knows its documents by heart, one more step on them tells little, and nothing is proved.
+    All at the checkpoint where the model learnt fastest last: where it knows its documents by heart, one more step on
+    them tells little.
     """
     every = sorted(range(len(ladder.documents)), key=lambda n: digest("control", ladder.documents[n].id))
-    with ladder.costs.stage("patch") as cost:
+    with ladder.costs.stage("patch") as cost, ladder.at(ladder.learning()):
         for trace in traces:
             chosen = [number for number, _ in trace.fused[:top]]
             seen = {number for number, _ in trace.fused}

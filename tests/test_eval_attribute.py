@@ -238,3 +238,14 @@ def test_options_and_joining() -> None:
     with pytest.raises(Exception, match="--stages guess: there are recall"):
         among("recall, guess", ladder.STAGES, "--stages")
     assert among("gradients,recall", ladder.STAGES, "--stages") == ("recall", "gradients")
+
+
+def test_checkpoints_weigh_by_their_learning_rate() -> None:
+    """Those of the decay count less, the last ones not at all; where there is only one, it counts."""
+    recipe = recipes.Recipe(train=recipes.Train(tokens=4096 * 100, batch_tokens=4096))
+    found = ladder.weights([100, 90, 70, 50], recipe)
+    assert found[70] == found[50] == 1.0
+    assert 0.3 < found[90] < 0.4  # 10 of 30 steps of the decay are left
+    assert 100 not in found
+    assert ladder.weights([100], recipe) == {100: 1.0}
+    assert ladder.weights([], recipe) == {}
