@@ -14,6 +14,7 @@ from eval.compare_commands import comparison_tables
 from eval.documents import load
 from eval.intervals import Interval, wilson
 from eval.loop import Paths, Settings, stage_of
+from eval.planting import in_run
 
 SEEDS = pa.schema(
     [
@@ -85,10 +86,7 @@ class Caught:
 
 def caught_by_kind(paths: Paths) -> Caught:
     documents = load(paths.run_1)
-    sealed = pq.read_table(paths.sealed).to_pylist()
-    # a text that came with a key of its own keeps it when it is spoilt: it is known by its base's
-    kinds = {row[name]: row["kind"] for row in sealed for name in ("id", "base_id")}
-    bad = {one.id: kinds[one.key or one.id] for one in documents if (one.key or one.id) in kinds}
+    bad = in_run(documents, pq.read_table(paths.sealed))
     blocked = set(pq.read_table(paths.corrections)["id"].to_pylist())
     hits = Counter(kind for id_, kind in bad.items() if id_ in blocked)
     return Caught(dict(Counter(bad.values())), dict(hits), len(blocked - bad.keys()), len(documents) - len(bad))

@@ -1,5 +1,7 @@
 """The stages of the loop: each reads what those before it wrote, writes its own, and tells its counts."""
 
+import dataclasses
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -32,7 +34,9 @@ def make_corpus(paths: Paths, settings: Settings) -> Told:
 def plant(paths: Paths, settings: Settings) -> Told:
     from corpus.build import build
 
-    planted = planting.plant(load(paths.out / "clean.jsonl"), settings.share, seed=settings.seed)
+    # without keys of their own, so that the sealed list names every spoilt text as the run does
+    clean = [dataclasses.replace(one, key="") for one in load(paths.out / "clean.jsonl")]
+    planted = planting.plant(clean, settings.share, seed=settings.seed)
     planting.write(planted, paths.planted)
     build(paths.planted / "recipe.toml", paths.run_1)
     kinds = Counter(planted.sealed["kind"].to_pylist())
@@ -99,6 +103,7 @@ def attribute_errors(paths: Paths, settings: Settings) -> Told:
     from eval.attribute import attributed
     from eval.attribution_table import ROWS
 
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells of every index it builds
     errors = pq.read_table(paths.errors / "errors.parquet").to_pylist()
     worst = sorted((row for row in errors if row["kind"] != "text"), key=lambda row: (row["rank"], row["kind"]))
     asked = mistakes.collected(worst[: settings.traced], "errors")
