@@ -42,6 +42,7 @@ class Settings:
     threshold: float = 0.5  # probability from which a document is blocked
     items: int = 40  # of each suite
     traced: int = 6  # errors whose documents are looked for
+    control: bool = True  # also: as many documents blocked at random, which should gain nothing
     seed: int = 0
     threads: int = 0  # of a training; 0: all cores. Changes rounding alone, so no stage asks for it
 
@@ -62,10 +63,12 @@ class Paths:
             "sealed": "planted/sealed.parquet",
             "run_1": "run-1",
             "run_2": "run-2",
+            "run_random": "run-random",
             "errors": "errors",
             "flagged": "flagged.parquet",
             "attributed": "attributed.parquet",
             "corrections": "corrections.parquet",
+            "random": "random.parquet",
             "report": "report.html",
         }
         if name not in known:
@@ -95,8 +98,8 @@ def run(out: Path, settings: Settings, tell: Callable[[str], None] = print) -> d
         ("flag", stages.flag_documents, "documents that are probably bad"),
         ("attribute", stages.attribute_errors, "documents behind the worst errors"),
         ("correct", stages.correct, "corrections, signed automatically for this demonstration"),
-        ("rebuild", stages.rebuild, "the corpus as corrected"),
-        ("retrain", stages.train_second, "the same training on it"),
+        ("rebuild", stages.rebuild, "the corpus as corrected, and one that lost as many documents at random"),
+        ("retrain", stages.train_second, "the same training on both"),
         ("compare", stages.compare_models, "both on the text that was set aside"),
     )
     fingerprint, found = "", {}
@@ -120,7 +123,7 @@ def run(out: Path, settings: Settings, tell: Callable[[str], None] = print) -> d
     return found
 
 
-_FIRST = {"seeds": "train", "threshold": "correct", "items": "errors", "traced": "attribute"}
+_FIRST = {"control": "rebuild", "seeds": "train", "threshold": "correct", "items": "errors", "traced": "attribute"}
 _TRAINED = {"tokens": "train", "depth": "train", "vocab": "train", "row": "train", "batch": "train"}
 
 

@@ -32,6 +32,9 @@ def loop_command(
     ] = Settings.threshold,
     items: Annotated[int, typer.Option(help="of each suite", min=1)] = Settings.items,
     traced: Annotated[int, typer.Option(help="errors whose documents are looked for", min=0)] = Settings.traced,
+    control: Annotated[
+        bool, typer.Option(help="also block as many documents at random, and train on that")
+    ] = Settings.control,
     seed: Annotated[int, typer.Option(help="another one plants and sets aside others")] = Settings.seed,
     threads: Annotated[int, typer.Option(help="of a training; 0: all cores", min=0)] = Settings.threads,
 ) -> None:
@@ -43,7 +46,7 @@ def loop_command(
 
     asked = loop.Settings(
         str(corpus) if corpus else "", seeds, share, tokens, depth, vocab, row, batch, passage, held_out, threshold,
-        items, traced, seed, threads,
+        items, traced, control, seed, threads,
     )  # fmt: skip
     found = loop.run(out, asked)
     word = "better" if found["better"] else "not shown to be better"

@@ -18,7 +18,10 @@ from eval.planting import in_run
 
 SEEDS = pa.schema(
     [
-        ("seed", pa.string()),  # a number; `all`: documents and seeds drawn; `t`: Student's t over the seeds
+        (
+            "seed",
+            pa.string(),
+        ),  # a number; all: documents and seeds drawn; t: Student over seeds; against random: the control
         ("first", pa.float64()),
         ("second", pa.float64()),
         ("difference", pa.float64()),  # bits per byte, second less first: below zero is better
@@ -33,7 +36,7 @@ _KINDS = ("kind", "there", "blocked", "share", "share low", "share high")
 
 
 def write(
-    paths: Paths, settings: Settings, tables: list[tuple[pa.Table, pa.Table]], found: OverSeeds
+    paths: Paths, settings: Settings, tables: list[list[pa.Table]], found: OverSeeds, control: OverSeeds | None
 ) -> dict[str, Any]:
     """Write report.html, improvement.parquet and comparison.parquet; returns what the loop tells."""
     means = [[_bits(table) for table in pair] for pair in tables]
@@ -42,6 +45,8 @@ def write(
     rows.append(_row("all", both, found.bootstrap))
     if settings.seeds > 1:
         rows.append(_row("t", both, found.student))
+    if control:
+        rows.append(_row("against random", [both[2], both[1]], control.bootstrap))
     results.put(paths.out, "improvement.parquet", pa.Table.from_pylist(rows, schema=SEEDS))
     against = compare(paths.result(1, 0), paths.result(2, 0))
     results.put(paths.out, "comparison.parquet", against.table)
@@ -49,11 +54,17 @@ def write(
     page.write(
         paths.report,
         "One turn of the loop",
-        answer(settings, both, found, caught),
+        answer(settings, both, found, control, caught),
         _parts(rows, caught, against, paths),
     )
     one = found.bootstrap
-    told = {"first": both[0], "second": both[1], "difference": one.value, "low": one.low, "high": one.high}
+    told: dict[str, Any] = {
+        "first": both[0],
+        "second": both[1],
+        "difference": one.value,
+        "low": one.low,
+        "high": one.high,
+    }
     return {**told, "seeds": settings.seeds, "better": bool(one.high < 0), "report": str(paths.report)}
 
 
@@ -92,7 +103,9 @@ def caught_by_kind(paths: Paths) -> Caught:
     return Caught(dict(Counter(bad.values())), dict(hits), len(blocked - bad.keys()), len(documents) - len(bad))
 
 
-def answer(settings: Settings, both: list[float], found: OverSeeds, caught: Caught) -> list[str]:
+def answer(
+    settings: Settings, both: list[float], found: OverSeeds, control: OverSeeds | None, caught: Caught
+) -> list[str]:
     """The sentences before the tables."""
     one, planted, hit = found.bootstrap, sum(caught.planted.values()), sum(caught.blocked.values())
     better = "better" if one.high < 0 else "worse" if one.low > 0 else "not shown to be better"
@@ -104,6 +117,13 @@ def answer(settings: Settings, both: list[float], found: OverSeeds, caught: Caug
         f"Blocked: {hit:,} of {planted:,} planted documents, and {caught.good_blocked:,} of {caught.good:,} good ones.",
         "The corrections were signed automatically, for this demonstration: in earnest a person reads and signs them.",
     ]
+    if control:
+        other = control.bootstrap
+        said.insert(
+            1,
+            f"Against a corpus that lost as many documents at random: {other.value:+.4f}, {other.low:+.4f} to "
+            f"{other.high:+.4f}.",
+        )
     if settings.seeds > 1:
         t = found.student
         said.insert(

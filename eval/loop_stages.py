@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval import planting, results
+from eval.chance import digest
 from eval.corrections import AUTOMATIC
-from eval.documents import load
+from eval.documents import Document, load
 from eval.documents import write as keep
 from eval.loop import CannotLoop, Paths, Settings, documents_of, set_aside
 
@@ -48,7 +49,10 @@ def train_first(paths: Paths, settings: Settings) -> Told:
 
 
 def train_second(paths: Paths, settings: Settings) -> Told:
-    return _train(paths, settings, 2, paths.run_2)
+    told = _train(paths, settings, 2, paths.run_2)
+    if settings.control:
+        _train(paths, settings, 3, paths.run_random)
+    return told
 
 
 def _train(paths: Paths, settings: Settings, turn: int, corpus: Path) -> Told:
@@ -134,10 +138,18 @@ def correct(paths: Paths, settings: Settings) -> Told:
 
 
 def rebuild(paths: Paths, settings: Settings) -> Told:
+    """The same recipe again, with the corrections; and, to compare with, with as many documents blocked at random."""
     from corpus.build import build
+    from corpus.corrections import Correction, save
+    from eval import corrections
 
-    signed = pq.read_table(paths.corrections).num_rows
-    told = build(paths.planted / "recipe.toml", paths.run_2, corrections=paths.corrections if signed else None)
+    recipe, signed = paths.planted / "recipe.toml", pq.read_table(paths.corrections).num_rows
+    told = build(recipe, paths.run_2, corrections=paths.corrections if signed else None)
+    if settings.control:
+        drawn = sorted((one.id for one in load(paths.run_1)), key=lambda id_: digest("random", settings.seed, id_))
+        rows = [Correction(id_, "block", reason="drawn_at_random") for id_ in drawn[:signed]]
+        save(paths.random, corrections.sign(rows, AUTOMATIC))
+        build(recipe, paths.run_random, corrections=paths.random if signed else None)
     return {"documents": told["docs"], "blocked": signed}
 
 
@@ -145,24 +157,27 @@ def compare_models(paths: Paths, settings: Settings) -> Told:
     """Bits per byte on the text set aside for every model, suites for the first seed's; the report."""
     from eval import loop_report
     from eval.compare import over_seeds
+
+    held = load(paths.held)
+    turns = (1, 2, 3) if settings.control else (1, 2)
+    tables = [[_measured(paths, turn, seed, held) for turn in turns] for seed in range(settings.seeds)]
+    found = over_seeds([(row[0], row[1]) for row in tables])
+    control = over_seeds([(row[2], row[1]) for row in tables]) if settings.control else None
+    return loop_report.write(paths, settings, tables, found, control)
+
+
+def _measured(paths: Paths, turn: int, seed: int, held: list[Document]) -> pa.Table:
+    """A model's documents; of the first seed's first two models also the suites."""
     from eval.document_losses import open_scorer
     from eval.perplexity import Asked, measure
     from eval.suite_scores import score
     from eval.suites import read
 
-    held = load(paths.held)
-    tables: list[tuple[pa.Table, pa.Table]] = []
-    for seed in range(settings.seeds):
-        pair = []
-        for turn in (1, 2):
-            scorer, folder = open_scorer(paths.model(turn, seed)), paths.result(turn, seed)
-            print(f"{scorer.name} on {len(held):,} documents ...", file=sys.stderr, flush=True)
-            pair.append(measure(scorer, held, paths.held, Asked(all=True)))
-            results.put(folder, results.DOCUMENTS, pair[-1])
-            if seed == 0:
-                for file in sorted(paths.suites.glob("*.jsonl")):
-                    results.put(folder, f"suite-{file.stem}.parquet", score(scorer, read(file)))
-            results.tell(folder, "perplexity", {"model": scorer.name, "all": True})
-        tables.append((pair[0], pair[1]))
-    found = over_seeds(tables)
-    return loop_report.write(paths, settings, tables, found)
+    scorer, folder = open_scorer(paths.model(turn, seed)), paths.result(turn, seed)
+    print(f"{scorer.name} on {len(held):,} documents ...", file=sys.stderr, flush=True)
+    table = measure(scorer, held, paths.held, Asked(all=True))
+    results.put(folder, results.DOCUMENTS, table)
+    for file in sorted(paths.suites.glob("*.jsonl")) if seed == 0 and turn < 3 else ():
+        results.put(folder, f"suite-{file.stem}.parquet", score(scorer, read(file)))
+    results.tell(folder, "perplexity", {"model": scorer.name, "all": True})
+    return table

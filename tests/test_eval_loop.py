@@ -65,7 +65,7 @@ def test_a_whole_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert set(signed["signed_by"].to_pylist()) == {"automatic (demo)"}
     with duckdb.connect() as db:
         rows = db.execute(f"select seed, first, second, difference from '{out}/improvement.parquet'").fetchall()
-    assert [row[0] for row in rows] == ["0", "1", "all", "t"]
+    assert [row[0] for row in rows] == ["0", "1", "all", "t", "against random"]
     assert all(second - first == pytest.approx(difference) for _, first, second, difference in rows)
     report = (out / "report.html").read_text("utf-8")
     assert f"Blocked: {planted} of {planted} planted documents, and 0 of" in report
@@ -87,7 +87,10 @@ def test_too_little_for_a_loop_is_said_in_a_line(texts: list[str], tmp_path: Pat
 def test_a_chinese_corpus_goes_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eval.flagged, "flag", flag_what_is_sealed)
     texts = [f"图书馆建于{1900 + n}年。馆内有{n}张地图。阅览室很安静。读者很多。" * 12 for n in range(20)]
-    run(tmp_path / "loop", write(tmp_path / "c.jsonl", texts), seeds=1)
+    corpus = write(tmp_path / "c.jsonl", texts)
+    options = [str(x) for k, v in {**TINY, "seeds": 1}.items() for x in (f"--{k}", v)]
+    arguments = ["loop", "--out", str(tmp_path / "loop"), "--corpus-input", str(corpus), "--no-control", *options]
+    app(arguments, standalone_mode=False)
     assert (tmp_path / "loop" / "report.html").exists()
 
 
