@@ -1,8 +1,8 @@
-# Two commands for a stranger: `make demo` and `make test`.
+# Three commands for a stranger: `make demo`, `make loop` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo loop test
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -14,6 +14,15 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/python -m corpus sample demo/input
 	$(BIN)/python -m corpus build corpus/recipes/sample.toml --out demo/run
+
+# Models need torch: an environment that has it is only added to.
+.venv/installed-eval: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,eval]'
+	touch $@
+
+# The whole turn, on the same sample: spoil, train, find, correct, build again, train again, compare.
+loop: .venv/installed-eval
+	$(BIN)/python -m eval loop --out demo/loop
 
 test: .venv/installed
 	$(BIN)/ruff format --check .

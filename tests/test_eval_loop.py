@@ -13,9 +13,8 @@ from conftest import prose
 from hypothesis import given
 from hypothesis import strategies as st
 
-import eval.flagged
 from corpus.failures import Failure
-from eval import loop
+from eval import flagged, loop
 from eval.cli import app
 from eval.documents import Document
 
@@ -50,7 +49,7 @@ def flag_what_is_sealed(model: Path, corpus: Path, reference: None, out: Path, t
 
 
 def test_a_whole_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(eval.flagged, "flag", flag_what_is_sealed)
+    monkeypatch.setattr(flagged, "flag", flag_what_is_sealed)
     corpus = write(tmp_path / "c.jsonl", [f"In {1900 + n} Anna Berg bought {n} boats.\n{prose(n)}" for n in range(30)])
     out = tmp_path / "loop"
     run(out, corpus)
@@ -85,7 +84,7 @@ def test_too_little_for_a_loop_is_said_in_a_line(texts: list[str], tmp_path: Pat
 
 
 def test_a_chinese_corpus_goes_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eval.flagged, "flag", flag_what_is_sealed)
+    monkeypatch.setattr(flagged, "flag", flag_what_is_sealed)
     texts = [f"图书馆建于{1900 + n}年。馆内有{n}张地图。阅览室很安静。读者很多。" * 12 for n in range(20)]
     corpus = write(tmp_path / "c.jsonl", texts)
     options = [str(x) for k, v in {**TINY, "seeds": 1}.items() for x in (f"--{k}", v)]
