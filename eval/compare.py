@@ -103,7 +103,7 @@ def items(name: str, a: pa.Table, b: pa.Table, notes: list[str]) -> list[dict[st
     rows = []
     measures: dict[str, tuple[Callable[[dict[str, Any]], float], str]] = {
         "accuracy": (lambda row: float(row["right"]), "higher"),
-        "reciprocal_rank": (lambda row: 1 / row["rank"], "higher"),
+        "reciprocal_rank": (lambda row: math.nan if row["margin"] is None else 1 / row["rank"], "higher"),
         "margin": (lambda row: math.nan if row["margin"] is None else row["margin"], "higher"),
     }
     for by, value, at in _groups(one, lambda row: dict(row["slices"])):

@@ -15,6 +15,7 @@ Corpus = Annotated[
     list[Path],
     typer.Option("--corpus", help="run folders or JSONL files; those it was trained on", metavar="RUN|FILE"),
 ]
+_SHOWN = 20  # values of a slice
 _STRIDE = "tokens that the window moves on by; half a row"
 
 
@@ -123,12 +124,34 @@ def score_suites(
         out.print(line(f"{found.name}: {rows.num_rows:,} items, hash {found.hash}; 95 % intervals", "bold"))
         for note in found.notes:
             out.print(line(f"note: {note}"))
-        shown = [r for r in summaries[-1].to_pylist() if not only_answers or r["measure"] == "answer_bits_per_byte"]
+        shown = shown_of(summaries[-1].to_pylist(), only_answers)
         columns = ("slice", "value", "measure", "found", "low", "high", "items", "units")
         out.print(table(columns, [[row[name] for name in columns] for row in shown]))
+        told = agreement(found, rows)
+        if told.units:
+            out.print(line(f"the same answer in other words: {told} of pairs of wordings, over {told.units:,} facts"))
     if summaries:
         results.put(folder, "slices.parquet", pa.concat_tables(summaries))
         print(f"{folder / 'slices.parquet'}: {sum(one.num_rows for one in summaries):,} figures")
+
+
+def shown_of(rows: list[dict[str, Any]], only_answers: bool = False) -> list[dict[str, Any]]:
+    """Rows to print: slices of hundreds of values (people, paradigms) are in the file alone."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        values.setdefault(row["slice"], set()).add(row["value"])
+    few = {name for name, found in values.items() if len(found) <= _SHOWN}
+    return [r for r in rows if r["slice"] in few and (not only_answers or r["measure"] == "answer_bits_per_byte")]
+
+
+def agreement(suite: Any, rows: Any) -> Any:
+    """Whether facts asked in several wordings get the same answer; an interval over facts."""
+    from eval.intervals import NOTHING, mean
+    from eval.model_checks import agreement as shares
+
+    chosen = dict(zip(rows["id"].to_pylist(), rows["chosen"].to_pylist(), strict=True))
+    found = shares(suite, chosen)
+    return mean(found) if found else NOTHING
 
 
 def read_suites(paths: list[Path]) -> list[Any]:

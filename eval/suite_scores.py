@@ -136,9 +136,9 @@ def measures(rows: Sequence[dict[str, Any]]) -> dict[str, Interval]:
         "accuracy": wilson(sum(right), len(right)) if alone else _over(unit, right),
         "chance": _over(unit, [row["chance"] for row in rows]),
         "answer_bits_per_byte": ratio(nats, size),
-        "reciprocal_rank": _over(unit, [1 / row["rank"] for row in rows]),
     }
     if all(row["margin"] is not None for row in rows):
+        found["reciprocal_rank"] = _over(unit, [1 / row["rank"] for row in rows])
         found["margin"] = _over(unit, [row["margin"] for row in rows])
         found["beaten"] = _over(unit, [row["beaten"] for row in rows])
     return found

@@ -57,6 +57,17 @@ def test_one_choice_is_right_when_every_token_is_likeliest() -> None:
     assert [row["margin"] for row in found] == [None, None]
 
 
+def test_facts_asked_in_other_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from eval import synthetic_facts
+
+    model, _ = trained()
+    write(synthetic_facts.probes(synthetic_facts.people(6), 3), tmp_path / "facts.jsonl")
+    app(["suite", "score", str(model), str(tmp_path / "facts.jsonl"), "--out", str(tmp_path)], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "over 24 facts" in said
+    assert " person " not in said
+
+
 def test_items_of_one_document_are_one_unit() -> None:
     items = tuple(Item(str(n), "k", (f"p{n}",), ("a", "b"), 0, document=f"d{n // 4}") for n in range(8))
     found = rows(Suite("s", items), {(f"p{n}", c): float(n < 4) + (c == "b") for n in range(8) for c in "ab"})
@@ -75,6 +86,7 @@ def test_a_learnt_text_is_told_from_its_shuffles(tmp_path: Path, capsys: pytest.
     app(["compare", str(out), str(out), "--out", str(tmp_path / "c")], standalone_mode=False)
     said = capsys.readouterr().out
     assert "a reason" in said
+    assert "the same answer in other words" not in said
     assert "answer bits per byte" in said or "answer_bits_per_byte" in said
     found = summary(score(open_scorer(model), made)).to_pylist()
     whole = {row["measure"]: row for row in found if row["slice"] == "all"}
