@@ -22,7 +22,7 @@ from attribution_corpus import Question  # noqa: E402
 
 from eval import intervals, proof  # noqa: E402
 from eval.documents import Document  # noqa: E402
-from eval.ladder import RECALL, Ladder, Settings, fused, open_subject  # noqa: E402
+from eval.ladder import RECALL, Ladder, Settings, Trace, fused, open_subject  # noqa: E402
 from eval.mistakes import Mistake  # noqa: E402
 from trainer import recipe as recipes  # noqa: E402
 
@@ -50,6 +50,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=1_200_000, help="of the training; six tenths are of facts")
     parser.add_argument("--questions", type=int, default=12, help="of each slice, at most")
     parser.add_argument("--seed", type=int, default=1, help="0 was used to choose settings")
+    parser.add_argument("--checkpoints", type=int, default=8, help="of the gradients, back from the last")
+    parser.add_argument("--quick", action="store_true", help="gradients of the candidates only, not of all documents")
     parser.add_argument("--only-train", action="store_true")
     return parser.parse_args()
 
@@ -81,7 +83,7 @@ def _run(options: argparse.Namespace, cache: Path) -> None:
     place = {document.id: number for number, document in enumerate(documents)}
     gold = [{place[name] for name in question.gold} for question in asked]
     _knows(cache / "model", documents, asked)
-    found = rankings(cache / "model", documents, asked)
+    found = rankings(cache / "model", documents, asked, options.checkpoints, options.quick)
     print_table(asked, gold, found)
 
 
@@ -93,8 +95,8 @@ def chosen(questions: Sequence[Question], most: int) -> list[Question]:
     return [question for name in sorted(slices) for question in slices[name][:most]]
 
 
-def _ladder(model: Path, documents: list[Document], *stages: str) -> Ladder:
-    return Ladder(open_subject(model), documents, Settings(stages=stages))
+def _ladder(model: Path, documents: list[Document], *stages: str, checkpoints: int = 8) -> Ladder:
+    return Ladder(open_subject(model, "last", checkpoints), documents, Settings(stages=stages))
 
 
 def _mistakes(asked: Sequence[Question]) -> list[Mistake]:
@@ -110,7 +112,9 @@ def _knows(model: Path, documents: list[Document], asked: Sequence[Question]) ->
         print(f"  {name}: {intervals.mean([proof.margin(ladder, ladder.subject.model, m) for m in mine])}")
 
 
-def rankings(model: Path, documents: list[Document], asked: Sequence[Question]) -> dict[str, list[list[int]]]:
+def rankings(
+    model: Path, documents: list[Document], asked: Sequence[Question], checkpoints: int, quick: bool
+) -> dict[str, list[list[int]]]:
     """Of each method and question the documents, the best first."""
     recalled = _ladder(model, documents, "recall")
     traces = recalled.trace(_mistakes(asked))
@@ -121,9 +125,14 @@ def rankings(model: Path, documents: list[Document], asked: Sequence[Question]) 
     # As the ladder runs them: the loss drop over candidates; gradients once over all documents, which is also "alone".
     recalled.drop(traces, candidates)
     out["loss drop, of candidates"] = [ranked(t.scores["drop"]) for t in traces]
-    alone = _ladder(model, documents, "gradients")
-    gradients = [t.scores["gradient"] for t in alone.trace(_mistakes(asked))]
-    out["gradients, of all documents"] = [ranked(found) for found in gradients]
+    alone = _ladder(model, documents, "gradients", checkpoints=checkpoints)
+    told = [] if quick else alone.trace(_mistakes(asked))
+    if quick:
+        told = [Trace(mistake) for mistake in _mistakes(asked)]
+        alone.gradients(told, candidates)
+    gradients = [t.scores["gradient"] for t in told]
+    if not quick:
+        out["gradients, of all documents"] = [ranked(found) for found in gradients]
     among = [{n: found[n] for n in mine} for found, mine in zip(gradients, candidates, strict=True)]
     out["gradients, of candidates"] = [ranked(found) for found in among]
     for name, left_out, gradient in (
@@ -159,7 +168,7 @@ def print_table(asked: Sequence[Question], gold: Sequence[set[int]], found: Mapp
         cells = [[v for v, q in zip(values, asked, strict=True) if q.slice == name] for name in names]
         print(f"| {method} | " + " | ".join(f"{sum(c) / len(c):.2f}" for c in cells) + " |")
     print("\n| recall@10, paired difference over questions | |\n| --- | --- |")
-    for a, b in PAIRS:
+    for a, b in ((a, b) for a, b in PAIRS if b in recalls):
         print(f"| {a} - {b} | {_said(intervals.paired_difference(recalls[a], recalls[b]))} |")
 
 
@@ -170,6 +179,10 @@ PAIRS = (
     ("recall + drop + gradients", "recall + gradients"),
     ("recall + gradients", "bm25"),
     ("recall + gradients", "gradients, of all documents"),
+    ("recall + gradients", "gradients, of candidates"),
+    ("recall + drop", "bm25"),
+    ("recall + drop + gradients", "bm25"),
+    ("recall + drop + gradients", "gradients, of candidates"),
     ("bm25 + gradients", "bm25"),
 )
 
