@@ -72,7 +72,7 @@ def _train(paths: Paths, settings: Settings, turn: int, corpus: Path) -> Told:
                 "threads": settings.threads,
                 "lineage": "full",
                 "sample_tokens": 0,
-                "keep_last": 1,
+                "keep_last": 3,  # attribution reads gradients where the model still learnt
             },
         }
         result = train(recipes.parse(recipe, "loop"), [corpus], paths.model(turn, seed))
@@ -111,7 +111,9 @@ def attribute_errors(paths: Paths, settings: Settings) -> Told:
     errors = pq.read_table(paths.errors / "errors.parquet").to_pylist()
     worst = sorted((row for row in errors if row["kind"] != "text"), key=lambda row: (row["rank"], row["kind"]))
     asked = mistakes.collected(worst[: settings.traced], "errors")
-    steps = ladder.Ladder(ladder.open_subject(paths.model(1, 0)), load(paths.run_1), ladder.Settings(candidates=30))
+    steps = ladder.Ladder(
+        ladder.open_subject(paths.model(1, 0), num_checkpoints=3), load(paths.run_1), ladder.Settings(candidates=30)
+    )
     found = attributed(steps, asked) if asked else ROWS.empty_table()
     results.put(paths.out, paths.attributed.name, found)
     return {"errors": len(asked), "documents": len(set(found["id"].to_pylist()))}
