@@ -42,8 +42,6 @@ def generate_command(
 
     Example: python -m eval generate demo/model --corpus demo/run --number 50
     """
-    import pyarrow as pa
-
     from eval import generated, results
     from eval.document_losses import open_scorer
     from eval.documents import load, split
@@ -69,10 +67,7 @@ def generate_command(
     _show(found, rows.num_rows)
     pairs = [(row["id"], row["prompt"], row["text"], row["human"]) for row in rows.to_pylist() if row["human"]]
     if by != "none":
-        table = _judge(pairs, by, restore, device)
-        results.put(
-            folder, "verdicts.parquet", table if table.num_rows else pa.Table.from_pylist([], schema=table.schema)
-        )
+        results.put(folder, "verdicts.parquet", _judge(pairs, by, restore, device))
     print(f"{folder / results.SAMPLES}: {rows.num_rows:,} samples; {folder / 'samples.jsonl'} can be rated")
     print(f"next: python -m eval errors {shlex.quote(str(model))} --samples {shlex.quote(str(folder))}")
 
