@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eval.mistakes import Mistake
 
 PROOFS = ("tail-patch", "retrain")
-DEFAULT = "recall,drop,gradients"
+DEFAULT = "recall"  # the kill rule: see benchmarks/RESULTS.md
 
 
 class UnknownStage(Failure):
@@ -51,6 +51,7 @@ def attribute_command(
 ) -> None:
     """From errors of a model to the documents behind them, in stages from cheap to costly; each says what it cost.
 
+    Where an error is said in other words than its documents, --stages recall,drop,gradients finds more of them.
     Without a proof every document is a suspect; one for which a proof held is harmful.
     Example: python -m eval attribute demo/model --corpus demo/run --prompt "The capital of France is" --wrong " Rome"
     --right " Paris" --proof tail-patch

@@ -78,7 +78,7 @@ def weights(steps: Sequence[int], recipe: recipes.Recipe) -> dict[int, float]:
 class Settings:
     """How far each stage goes."""
 
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] = ("recall",)  # no costlier stage beat it by its interval, see benchmarks/RESULTS.md
     candidates: int = 100  # that recall hands on
     max_tokens: int = 1024  # of a document that the model reads
     steps: int = loss_drop.STEPS
