@@ -18,9 +18,16 @@ from eval.signals import BY_NAME, SIGNALS, VERSION, Measured
 
 Floats = npt.NDArray[np.float64]
 FORMAT = 1
-DEFAULT_RUNG = "lineage"  # the costliest that beat the interval of the cheaper one: benchmarks/RESULTS.md
+DEFAULT_RUNG = "text"  # a costlier one must first beat its interval: benchmarks/RESULTS.md
 SHIPPED = Path(__file__).parent / "detectors"
-ODD = ("oddest", "second_oddest", "odd_in_all")  # what lets a kind be found that no label was ever given for
+ODD = (
+    "oddest",
+    "second_oddest",
+    "odd_in_all",
+    "beyond_most",
+    "beyond_in_all",
+    "beyond_count",
+)  # what lets a kind be found that no label was ever given for
 # Signals of each rung, and one without which the rung says nothing new.
 RUNGS: dict[str, tuple[tuple[str, ...], str]] = {
     "text": (tuple(s.name for s in SIGNALS if s.rung == "text"), "language_score"),
@@ -62,6 +69,7 @@ class Detector:
 
     rung: str
     signals: tuple[str, ...]
+    limits: Floats  # of each signal: what good documents hardly reach, hard ones among them
     base: float
     trees: tuple[Tree, ...]
     slope: float
@@ -70,7 +78,7 @@ class Detector:
 
     def raw(self, z_NS: Floats) -> Floats:
         """Log-odds before calibration. z_NS: z-scores of `signals`, NaN counts as usual."""
-        x_NF = features(z_NS, self.signals)
+        x_NF = features(z_NS, self.signals, self.limits)
         return (
             np.sum([tree.leaves(x_NF) for tree in self.trees], axis=0) + self.base
             if self.trees
@@ -119,15 +127,32 @@ def matrix(found: Measured, signals: Sequence[str]) -> Floats:
     )
 
 
-def features(z_NS: Floats, signals: Sequence[str]) -> Floats:
-    """Signed logarithms of z-scores, and the three of ODD: the largest on the bad side, whichever signals they are."""
+def signed_logarithms(z_NS: Floats) -> Floats:
+    """Of z-scores; what is not known is usual."""
     z_NS = np.nan_to_num(z_NS, nan=0.0)
-    signed = np.sign(z_NS) * np.log1p(np.abs(z_NS))
+    return np.asarray(np.sign(z_NS) * np.log1p(np.abs(z_NS)), np.float64)
+
+
+def oddness(z_NS: Floats, signals: Sequence[str]) -> Floats:
+    """Signed logarithms towards the bad side, or away from 0 where either side is odd."""
+    bad = np.array([BY_NAME[name].bad for name in signals], np.int64)
+    x_NS = signed_logarithms(z_NS)
+    return np.where(bad != 0, x_NS * bad, np.abs(x_NS))
+
+
+def features(z_NS: Floats, signals: Sequence[str], limits: Floats) -> Floats:
+    """Signed logarithms of z-scores, and those of ODD, which do not say which signal it is.
+
+    So a document is suspect when any signal is far beyond what good documents show, be its kind labelled or not.
+    """
+    signed, sided = signed_logarithms(z_NS), oddness(z_NS, signals)
     bad = np.array([BY_NAME[name].bad for name in signals])
     # Below 2 deviations nothing is odd, and sixty signals would add up to noise.
-    odd = np.log1p(np.maximum(0, z_NS[:, bad != 0] * bad[bad != 0] - 2))
+    odd = np.maximum(0, sided[:, bad != 0] - np.log1p(2))
+    beyond = np.maximum(0, sided - limits)
     ordered = np.sort(np.concatenate([odd, np.zeros((len(odd), 2))], axis=1), axis=1)
-    return np.concatenate([signed, ordered[:, -1:], ordered[:, -2:-1], odd.sum(axis=1, keepdims=True)], axis=1)
+    summed = (ordered[:, -1], ordered[:, -2], odd.sum(axis=1), beyond.max(axis=1, initial=0), beyond.sum(axis=1))
+    return np.column_stack([signed, *summed, (beyond > 0).sum(axis=1)])
 
 
 def choose(found: Measured, detectors: dict[str, Detector], wanted: str = "") -> Detector:
@@ -150,8 +175,11 @@ _NEEDS = {"text": "texts", "lineage": "a model with lineage (train.lineage)", "f
 
 
 def shipped(folder: Path = SHIPPED) -> dict[str, Detector]:
-    """Detectors by rung, from cheap to costly. Raises Failure where they cannot be read."""
-    return {rung: load(folder / f"{rung}.json") for rung in RUNGS}
+    """Detectors by rung, from cheap to costly, of the rungs that were shipped. Raises Failure where one is damaged."""
+    found = {rung: load(folder / f"{rung}.json") for rung in RUNGS if (folder / f"{rung}.json").exists()}
+    if not found:
+        raise Failure(f"{folder}: no detector; make them: python benchmarks/planted.py --ship")
+    return found
 
 
 def load(path: Path) -> Detector:
@@ -164,7 +192,14 @@ def load(path: Path) -> Detector:
             )
         trees = tuple(Tree(**{key: np.array(tree[key], kind) for key, kind in _KEYS.items()}) for tree in told["trees"])
         return Detector(
-            told["rung"], tuple(told["signals"]), told["base"], trees, told["slope"], told["offset"], told["card"]
+            told["rung"],
+            tuple(told["signals"]),
+            np.array(told["limits"]),
+            told["base"],
+            trees,
+            told["slope"],
+            told["offset"],
+            told["card"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path}: cannot be read as a detector: {error}") from None
@@ -187,6 +222,7 @@ def save(detector: Detector, path: Path) -> None:
         "rung": detector.rung,
         "card": detector.card,
         "signals": list(detector.signals),
+        "limits": detector.limits.tolist(),
         "base": detector.base,
         "slope": detector.slope,
         "offset": detector.offset,

@@ -3,6 +3,7 @@
 Needs scikit-learn (the extra `flag`), which the finished detector does not.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.failures import Failure
-from eval.detector import ODD, RUNGS, Detector, Tree, features, matrix
+from eval.detector import ODD, RUNGS, Detector, Tree, features, matrix, oddness
 from eval.signals import BY_NAME, Measured
 
 Floats = npt.NDArray[np.float64]
@@ -23,6 +24,7 @@ _SETTINGS = {
     "min_samples_leaf": 8,
     "l2_regularization": 2.0,
 }
+_REACHED = 0.995  # of good documents lie below a signal's limit; 1 in 200 beyond, or trees would trust it blindly
 _DIGITS = 6  # significant ones kept of a number: a detector should not be 1 MB
 
 
@@ -49,7 +51,7 @@ def fit(
         raw.append(some.raw(parts[number]))
         truth.append(labels[number])
     slope, offset = platt(np.concatenate(raw), np.concatenate(truth))
-    return Detector(rung, signals, whole.base, whole.trees, slope, offset, whole.card)
+    return dataclasses.replace(whole, slope=slope, offset=offset)
 
 
 def _boosted(z_NS: Floats, labels: Labels, rung: str, signals: tuple[str, ...], card: dict[str, Any]) -> Detector:
@@ -59,7 +61,8 @@ def _boosted(z_NS: Floats, labels: Labels, rung: str, signals: tuple[str, ...], 
         raise Failure("learning a detector needs scikit-learn: pip install 'winnow-corpus[flag]'") from None
     if labels.all() or not labels.any():
         raise Failure("learning a detector needs both bad and good documents")
-    x_NF = features(z_NS, signals)
+    limits = _short(np.quantile(oddness(z_NS[~labels], signals), _REACHED, axis=0))
+    x_NF = features(z_NS, signals, limits)
     # A signal that only ever speaks against a text may not speak for it: else hard negatives teach that repetition is
     # good, and a kind that was never labelled could not be found.
     directions = [*(BY_NAME[name].bad for name in signals), *([1] * len(ODD))]
@@ -68,7 +71,7 @@ def _boosted(z_NS: Floats, labels: Labels, rung: str, signals: tuple[str, ...], 
     ).fit(x_NF, labels)
     base = float(_short(np.ravel(model._baseline_prediction))[0])
     trees = tuple(_tree(predictors[0].nodes) for predictors in model._predictors)
-    found = Detector(rung, signals, base, trees, 1.0, 0.0, card)
+    found = Detector(rung, signals, limits, base, trees, 1.0, 0.0, card)
     worst = float(np.abs(found.raw(z_NS) - model.decision_function(x_NF)).max())
     if worst > 0.05:  # rounded numbers may send a value on a threshold to the other side
         raise Failure(f"trees read from scikit-learn differ from its own by {worst:.3g}: an unknown version of it?")

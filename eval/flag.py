@@ -25,15 +25,10 @@ def flag_command(
 
     Example: python -m eval flag runs/model-1 --corpus runs/web-1 --reference runs/trusted --out flagged.parquet
     """
-    from corpus.failures import Failure
     from eval.flagged import CannotFlag, flag, summary
-    from trainer.failures import Failure as TrainerFailure
 
     if corpus is None:
         raise CannotFlag("flag needs --corpus RUN: the run folder, or a JSONL file, whose documents are ranked")
-    try:
-        found, used = flag(model, corpus, reference, out, threshold, rung, restore, device)
-    except TrainerFailure as error:  # a model that cannot be read
-        raise Failure(str(error)) from None
+    found, used = flag(model, corpus, reference, out, threshold, rung, restore, device)
     print(summary(found, used))
     print(f"next: python -m eval correct propose {shlex.quote(str(out))} --out corrections.csv --min-score 0.9")

@@ -71,7 +71,9 @@ def flag(
         raise CannotFlag("--reference compares two models: name MODEL too")
     found_documents = documents.load(corpus)
     shipped = detectors.shipped()
-    needed = _rung_needed(rung, model, reference)
+    if rung and rung not in shipped:
+        raise CannotFlag(f"--rung {rung}: no detector of it is shipped; there are {', '.join(shipped)}")
+    needed = _rung_needed(rung, model, reference, shipped)
     measured = measure(found_documents, model, reference, needed, restore, device)
     used = detectors.choose(measured, shipped, needed)
     table = ranked(found_documents, measured, used, threshold)
@@ -81,11 +83,13 @@ def flag(
     return table, used
 
 
-def _rung_needed(rung: str, model: Path | None, reference: Path | None) -> str:
+def _rung_needed(rung: str, model: Path | None, reference: Path | None, shipped: dict[str, Detector]) -> str:
     """Up to which rung signals are measured: dear ones only when something will be read off them."""
     if model is None:
         return "text"
-    return rung or ("full" if reference is not None else detectors.DEFAULT_RUNG)
+    if rung:
+        return rung
+    return "full" if reference is not None and "full" in shipped else detectors.DEFAULT_RUNG
 
 
 def measure(

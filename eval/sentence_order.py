@@ -17,7 +17,7 @@ _MIN_SENTENCES = 4
 _MAX_CHARACTERS = 3000
 
 
-def order_scores(reader: Reader, texts: Sequence[str], shuffles: int = 4) -> Floats:
+def order_scores(reader: Reader, texts: Sequence[str], shuffles: int = 2) -> Floats:
     """Bits per byte of seeded shuffles less those of the order that stands, float64[texts]; NaN for short texts.
 
     Near 0 or below: the order is no better than chance. Costs shuffles + 1 forwards.

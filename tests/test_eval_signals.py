@@ -1,5 +1,6 @@
-"""Laws of the signals: one value per document, order and company change nothing that they should not, odd texts work."""
+"""Laws of the signals: a value per document, company changes nothing that it should not, odd texts work."""
 
+import itertools
 import math
 from typing import Any
 
@@ -70,7 +71,9 @@ def test_shared_text_finds_copies_and_is_0_without_any() -> None:
 def test_the_nearest_document_is_that_of_a_plain_search(words: list[list[int]]) -> None:
     texts = [" ".join(f"w{n}" for n in row) for row in words]
     sets = [{tuple(row[i : i + 5]) for i in range(len(row) - 4)} for row in words]
-    best = [max((len(a & b) / len(a) for k, b in enumerate(sets) if k != n and a), default=0) for n, a in enumerate(sets)]
+    best = [
+        max((len(a & b) / len(a) for k, b in enumerate(sets) if k != n and a), default=0) for n, a in enumerate(sets)
+    ]
     np.testing.assert_allclose(shared_text.measure(texts)["nearest"], best)
 
 
@@ -112,7 +115,7 @@ def test_orders_that_were_learned_prefer_the_order_that_stands() -> None:
     for n in range(200):
         chance = Chance("chain", n)
         words = chance.sample("apple bridge candle dragon engine forest garden hammer island jacket".split(), 8)
-        texts.append(" ".join(f"Then {a} met {b} here." for a, b in zip(words, words[1:], strict=False)))
+        texts.append(" ".join(f"Then {a} met {b} here." for a, b in itertools.pairwise(words)))
     mixed = [" ".join(Chance("mix", t).shuffled([t[a:b] for a, b in sentences(t)])) for t in texts[:60]]
     found = learned_order.measure([*mixed, *texts[60:]])["learned_order"]
     assert found[60:].mean() > found[:60].mean() + 0.5
