@@ -156,7 +156,7 @@ def test_a_model_and_a_reference_add_their_signals(tmp_path: Path) -> None:
         data=recipe.Data(sequence_length=32),
         model=recipe.Model(depth=1, width=16, head_width=16),
         train=recipe.Train(
-            tokens=2048, batch_tokens=512, device="cpu", threads=1, sample_prompts=(), evaluate_every=99
+            tokens=16_384, batch_tokens=512, device="cpu", threads=1, sample_prompts=(), evaluate_every=99
         ),
     )
     train.train(small, [run], tmp_path / "model")
