@@ -39,6 +39,7 @@ RECALL = ("bm25", "spans", "hidden")  # what recall is made of
 WEIGHTS = {"bm25": 4.0, "spans": 1.0, "hidden": 1.0, "drop": 1.0, "gradient": 4.0}
 FALL = 10
 _LEAST = 0.05
+_MANY = 20
 _SAMPLE = 256  # documents whose tokens give the second moments: tens of thousands of tokens for some hundred directions
 Scores = dict[int, float]  # of documents, by number
 
@@ -242,7 +243,9 @@ class Ladder:
         queries_QD = torch.cat([self._query(projector, trace.mistake) for trace in traces])
         solved_QD = queries_QD
         if settings.whitening in ("gram", "both"):
-            solved_QD = Gram(unit(documents_ND), unit(queries_QD), settings.width).solve(queries_QD)
+            # Of a few queries the Gram matrix would be their own directions, and H^-1 would take away what is asked for
+            alpha = 0.9 if len(traces) >= _MANY else 1.0
+            solved_QD = Gram(unit(documents_ND), unit(queries_QD), settings.width, alpha).solve(queries_QD)
         return unit(solved_QD) @ unit(documents_ND).T
 
     def _scales(self, optimizer: Mapping[str, torch.Tensor], rows: Sequence[Piece]) -> Scales | None:
