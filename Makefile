@@ -1,8 +1,8 @@
-# Two commands for a stranger: `make demo` and `make test`.
+# Three commands for a stranger: `make demo`, `make loop` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo loop test
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -18,6 +18,10 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/python -m corpus sample demo/input
 	$(BIN)/python -m corpus build corpus/recipes/sample.toml --out demo/run
+
+# The whole turn, on the same sample: spoil, train, find, correct, build again, train again, compare.
+loop: .venv/complete
+	$(BIN)/python -m eval loop --out demo/loop
 
 test: .venv/complete
 	$(BIN)/ruff format --check .

@@ -20,6 +20,7 @@ decide       rules on signals
 dedup/       what is a duplicate of what
 duplicates   third stage: dedup on a run folder
 against      earlier runs whose documents are not to come again
+corrections  what a person has signed: documents to block, mask or weigh, sources to add
 write        last stage: docs, ledger, signals, duplicates, edits
 manifest     conservation proved, and what the run is made of
 schema       the columns of every file

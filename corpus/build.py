@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +18,16 @@ from corpus.workers import Workers
 
 
 def build(
-    path: Path, run: Path, overrides: Sequence[str] = (), num_workers: int = 1, beam_options: Sequence[str] = ()
+    path: Path,
+    run: Path,
+    overrides: Sequence[str] = (),
+    num_workers: int = 1,
+    beam_options: Sequence[str] = (),
+    corrections: Path | None = None,
 ) -> dict[str, Any]:
-    """Build a run folder from a recipe; returns its manifest.
+    """Build a run folder from a recipe; returns its manifest. Of `corrections` it obeys the signed rows.
 
-    Raises RecipeError, FileNotFoundError, FolderInUse, WorkerDied, ConservationError.
+    Raises RecipeError, CorrectionError, FileNotFoundError, FolderInUse, WorkerDied, ConservationError.
     """
     started = time.perf_counter()
     if ":/" in str(run):  # Path makes s3:/ of s3://
@@ -29,7 +35,7 @@ def build(
             f"--out {run}: a run is a folder, here or mounted (it is locked, renamed in and mapped into memory); "
             "give a path, and copy the finished run to the store"
         )
-    recipe = recipes.load(path, overrides)
+    recipe = _corrected(recipes.load(path, overrides), corrections)
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
@@ -39,6 +45,7 @@ def build(
     with held(run):
         _claim(recipe, run)
         _finish_takedown(run)
+        _lay_down(recipe, run)
         if elsewhere.asked(beam_options):
             return _stages(recipe, planned, run, None, beam_options, started)
         workers = Workers(min(num_workers, len(planned.parts)))
@@ -92,6 +99,24 @@ def _finish_takedown(run: Path) -> None:
         from corpus.takedown import recover
 
         recover(run)
+
+
+def _corrected(recipe: Recipe, file: Path | None) -> Recipe:
+    if file is None and not recipe.corrections.file:
+        return recipe
+    from corpus.corrections import obeying  # loads kernels and DuckDB: only where there are some
+
+    return obeying(recipe, file)
+
+
+def _lay_down(recipe: Recipe, run: Path) -> None:
+    if recipe.corrections.file:
+        from corpus.corrections import lay_down
+
+        if unsigned := lay_down(recipe, run):
+            print(
+                f"corrections: {unsigned:,} unsigned rows of {recipe.corrections.file} are not obeyed", file=sys.stderr
+            )
 
 
 def _claim(recipe: Recipe, run: Path) -> None:

@@ -34,6 +34,12 @@ def build(
     ],
     overrides: Overrides = [],  # noqa: B006
     workers: Annotated[int, typer.Option(help="processes; 0 = one per core", min=0)] = 0,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrections", help="Parquet or CSV of `python -m eval correct`; signed rows are obeyed", metavar="FILE"
+        ),
+    ] = None,
     beam: Annotated[
         list[str], typer.Argument(help="after --: options of Beam, such as --runner", metavar="-- BEAM")
     ] = [],  # noqa: B006
@@ -44,7 +50,7 @@ def build(
     """
     from corpus.build import build as run_build
 
-    run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam)
+    run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam, corrections)
 
     from corpus import report as reports  # only now: workers start half a second sooner
     from corpus import report_html

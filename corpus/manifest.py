@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from corpus import schema, tombstones
+from corpus import corrections, schema, tombstones
 from corpus.failures import Failure
 from corpus.marks import VERSIONS
 from corpus.parts import marked, write_json
@@ -111,6 +111,7 @@ def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dic
         "inputs": [{"file": file.path, "bytes": file.size} for file in planned.inputs],
         "parts": [task.part.name for task in tasks],
         **books(run, [marked(task.mark("write")) for task in tasks]),
+        **corrections.finish(recipe, run, *([task.file(folder) for task in tasks] for folder in ("docs", "ledger"))),
         **({"tombstones": own} if own else {}),
     }
 

@@ -33,7 +33,12 @@ def stage_settings(recipe: Recipe) -> dict[str, Any]:
         ],
         "measure": [VERSIONS["measure"], list(recipe.settings), steps, filters.measured_settings(recipe.dedup)],  # type: ignore[arg-type]
         "dedup": [VERSIONS["dedup"], resolved["dedup"], {name: resolved[name] for name in recipe.settings}],
-        "write": [VERSIONS["write"], resolved["write"], {name: resolved[name] for name in recipe.settings}],
+        "write": [
+            VERSIONS["write"],
+            resolved["write"],
+            {name: resolved[name] for name in recipe.settings},
+            *([recipe.corrections.sha256] if recipe.corrections.file else []),
+        ],
     }
 
 

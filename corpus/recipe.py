@@ -61,6 +61,14 @@ class Write:
 
 
 @dataclasses.dataclass(frozen=True)
+class Corrections:
+    """Signed corrections that the build obeys; see corrections.py. `build --corrections` sets it."""
+
+    file: str = ""
+    sha256: str = ""  # of the signed rows, filled in by the build
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """A whole build. `steps` names filters and editors in order; each has a table of its own with its settings."""
 
@@ -70,6 +78,7 @@ class Recipe:
     dedup: Dedup = Dedup()
     write: Write = Write()
     tombstones: tuple[str, ...] = ()  # runs and files whose documents, once taken down, stay out of this build too
+    corrections: Corrections = Corrections()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # step name -> its filter or editor
 
     def fingerprint(self) -> str:
@@ -79,6 +88,8 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """Every setting with its value, defaults included, as plain data."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "settings"}
+        if not self.corrections.file:  # a recipe without any is what it was before there were any
+            del plain["corrections"]
         return plain | {name: _plain(step) for name, step in self.settings.items()}
 
     def filters(self) -> dict[str, filters.Filter]:
@@ -112,7 +123,7 @@ def parse(raw: Mapping[str, Any], file: str) -> Recipe:
     stray = [key for key in raw if key in filters.names()]
     if stray:
         raise RecipeError(f"{file}: [{stray[0]}] has settings but is not in `steps`")
-    known = {"sources", "steps", "extract", "dedup", "write", "tombstones"}
+    known = {"sources", "steps", "extract", "dedup", "write", "tombstones", "corrections"}
     for key in raw:
         if key not in known:
             raise RecipeError(f"{file}: unknown key {key!r}{_suggest(key, known | set(steps))}")

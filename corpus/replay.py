@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from corpus import corrections
 from corpus import recipe as recipes
 from corpus.against import earlier
 from corpus.decide import rules
@@ -102,25 +103,31 @@ def _check(change: Change, recipe: Recipe) -> None:
 
 def decide(run: Run, new: Recipe) -> None:
     """Make the table `decided`: every row read with its fate `before` and `after`; null is kept. Raises NotARun."""
+    blocks = [row for row in corrections.of_run(run.path) if row.action == "block"]
+    told = {name: pa.array([getattr(row, name) for row in blocks], pa.string()) for name in ("id", "reason")}
+    run.db.register("blocks", pa.table(told))
     ruled = _RULED.format(old=_first(run.recipe), new=_first(new), files=_files(run))
     run.db.execute(f"create or replace temp table ruled as {ruled}")
+    run.db.unregister("blocks")
     run.db.register("found", _duplicates(run, new))
     run.db.execute("create or replace temp table copied as from found")
     run.db.unregister("found")
     run.db.execute("create or replace temp table decided as " + _DECIDED)
 
 
-# A text that no rule of the new recipe rejects, unless somebody had it removed.
-_ALIVE = "chars is not null and rule_after is null and coalesce(stage, '') <> 'correction'"
+# A text that no rule of the new recipe rejects, unless somebody had it taken down. What a signed correction blocks is
+# alive: it is blocked only after duplicates are found, so that its copies do not come back.
+_ALIVE = "chars is not null and rule_after is null and (coalesce(stage, '') <> 'correction' or block is not null)"
 _RULED = """
 select list_position({files}, signals.filename) - 1 as part, file_row_number as row, signals.id, signals.source,
     coalesce(signals.lang, 'not known') as language, words, chars, signals.kept, told.stage, told.reason,
-    {old} as rule_before, {new} as rule_after
+    {old} as rule_before, {new} as rule_after, blocks.reason as block
 from read_parquet({files}, filename = true, file_row_number = true) signals
 left join (
     select id, any_value(stage) as stage, any_value(reason) as reason
     from ledger where stage in ('extract', 'correction') group by id
 ) told on told.id = signals.id and not signals.kept
+left join blocks on blocks.id = signals.id
 """
 _DECIDED = f"""
 select ruled.*,
@@ -130,7 +137,8 @@ select ruled.*,
         else coalesce(rule_before, 'dedup.' || pairs.kind || '_duplicate')
     end as before,
     case
-        when {_ALIVE} then 'dedup.' || copied.kind || '_duplicate'
+        when {_ALIVE} and copied.kind is not null then 'dedup.' || copied.kind || '_duplicate'
+        when {_ALIVE} then 'correction.' || block
         when stage is not null then stage || '.' || reason
         when rule_after is not null then rule_after
         else 'unknown'

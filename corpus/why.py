@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from corpus.corrections import STAGE, of_run
 from corpus.decide import fired, rules
 from corpus.failures import Failure
 from corpus.replay import setting_of
@@ -75,6 +76,7 @@ def lives(run: Run, ids: list[str]) -> list[dict[str, Any]]:
         cut = "select step, rule, start, removed, replacement from edits where id = ?"
         life["edits"] = run.rows(cut, [life["id"]])
         life["rules"] = _verdicts(run, life["id"])
+        life["corrections"] = [row for row in of_run(run.path) if row.id == life["id"]]
         life["kept_as"] = _named(run, [life["kept_id"]])
         life["copies"] = _copies(run, life["id"]) if life["kept"] else []
     return found
@@ -149,8 +151,9 @@ def _print(out: Console, run: Run, life: dict[str, Any]) -> None:
     _edits(out, life["edits"])
     _rules(out, life)
     _copying(out, life)
+    _corrected(out, life)
     place = "docs/" if life["kept"] else f"ledger/, stage {life['stage']}, reason {life['reason']}"
-    order_said = " -> ".join(order(run.recipe))
+    order_said = " -> ".join([*order(run.recipe), *([STAGE] if run.recipe.corrections.file else [])])
     out.print(line(f"\nIt is in {place}.", "bold"))
     out.print(line(f"  order of reasons: {order_said}\n", "dim"))
 
@@ -167,7 +170,7 @@ def _origin(out: Console, life: dict[str, Any]) -> None:
         if meta.get("repairs")
         else None,
         "language": life["lang"],
-        "failed": life["detail"],
+        "failed": life["detail"] if life["stage"] == "extract" else None,
         "text": f"{excerpt(life['text'], 200)} ({len(life['text']):,} characters)"
         if life["text"]
         else "none was extracted",
@@ -210,6 +213,12 @@ def _rules(out: Console, life: dict[str, Any]) -> None:
         out.print(table(("rule", "value", "rejects_when", "verdict"), rows))
     else:
         out.print(line("  nothing was measured: there is no text"))
+
+
+def _corrected(out: Console, life: dict[str, Any]) -> None:
+    for row in life["corrections"]:
+        out.print(line(f"\nCorrection: {row.action} {row.value}".rstrip() + f" ({row.reason})", "bold"))
+        out.print(line(f"  {row.said()}"))
 
 
 def _copying(out: Console, life: dict[str, Any]) -> None:

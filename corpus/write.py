@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from corpus import extract, measure, schema
+from corpus import corrections, extract, measure, schema
 from corpus.decide import Bound, fired, rules
 from corpus.edited import edited_rows
 from corpus.guard import Heartbeat
@@ -24,6 +24,7 @@ from corpus.recipe import Recipe
 from corpus.workers import Skip
 
 _MASK = (1 << 128) - 1
+_NO_ORDERS = corrections.Orders()
 _NO_VERDICT: dict[str, Any] = {"kind": None, "kept_id": None}
 
 
@@ -36,7 +37,7 @@ def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     }
     check_intact(task.mark("extract"), *extract.outputs(task))
     check_intact(task.mark("measure"), *measure.outputs(task))
-    tally = Tally()
+    tally, orders, masks = Tally(), corrections.orders(task.recipe, task.run), []
     signals_schema = _signals_schema(task)
     with (
         contextlib.closing(Heartbeat(heartbeat)) as beat,
@@ -45,13 +46,15 @@ def write_part(task: Task, skip: Skip, heartbeat: Path) -> dict[str, Any]:
         writing(task.file("signals"), signals_schema, **cut) as signals_out,
     ):
         for rows, signals, verdicts in _aligned(task):
-            docs, ledger, kept = divide(rows, signals, verdicts, task.recipe)
+            docs, ledger, kept = divide(rows, signals, verdicts, task.recipe, orders)
+            docs, masked = orders.mask(docs)
+            masks.append(masked)
             docs_out.write(docs)
             ledger_out.write(ledger)
             signals_out.write(signals.append_column("kept", pa.array(kept)))
             tally.add(docs, ledger)
             beat.done(rows.num_rows, 0)
-    _copy_edits(task)
+    _copy_edits(task, masks)
     _write_duplicates(task)
     mark_done(task.mark("write"), task.marks["write"], tally.counts())
     return {**tally.counts(), "part": task.part.name, "rows": tally.rows}
@@ -71,18 +74,25 @@ def verdicts_file(task: Task) -> Path:
 
 
 def divide(
-    rows: pa.Table, signals: pa.Table, verdicts: dict[int, dict[str, Any]], recipe: Recipe
+    rows: pa.Table,
+    signals: pa.Table,
+    verdicts: dict[int, dict[str, Any]],
+    recipe: Recipe,
+    orders: corrections.Orders = _NO_ORDERS,
 ) -> tuple[pa.Table, pa.Table, np.ndarray]:
     """Documents, ledger rows and the mask of what was kept. `verdicts` are by row, from 0 here."""
     hits = fired(signals, recipe)
     failed = pc.is_valid(rows["failure"]).to_numpy()
     kept = ~failed & ~hits.any(axis=1)
     kept[list(verdicts)] = False
+    blocked = {row: block for row, block in orders.blocked(rows["id"]).items() if kept[row]}
+    kept[list(blocked)] = False
     rows = rows.set_column(rows.column_names.index("lang"), "lang", signals["lang"])
     docs = rows.filter(pa.array(kept)).select(schema.DOCUMENT.names)
     out = np.flatnonzero(~kept)
     mine = [verdicts.get(row, _NO_VERDICT) for row in out.tolist()]
-    return docs, _ledger(rows.take(out), signals.take(out), hits[out], mine, recipe), kept
+    blocks = [blocked.get(row) for row in out.tolist()]
+    return docs, _ledger(rows.take(out), signals.take(out), hits[out], mine, blocks, recipe), kept
 
 
 def _aligned(task: Task) -> Iterator[tuple[pa.Table, pa.Table, dict[int, dict[str, Any]]]]:
@@ -101,19 +111,25 @@ def _signals_schema(task: Task) -> pa.Schema:
 
 
 def _ledger(
-    rows: pa.Table, signals: pa.Table, hits: np.ndarray, verdicts: list[dict[str, Any]], recipe: Recipe
+    rows: pa.Table,
+    signals: pa.Table,
+    hits: np.ndarray,
+    verdicts: list[dict[str, Any]],
+    blocks: list[corrections.Correction | None],
+    recipe: Recipe,
 ) -> pa.Table:
     told = _hits(signals, hits, rules(recipe))
     stages, reasons, details = [], [], []
-    for failure, hit, verdict in zip(rows["failure"].to_pylist(), told, verdicts, strict=True):
+    for failure, hit, verdict, block in zip(rows["failure"].to_pylist(), told, verdicts, blocks, strict=True):
         stage, reason = (
             ("correction" if failure["reason"] == schema.TAKEDOWN else "extract", failure["reason"]) if failure
             else ("filter", hit[0]["reason"]) if hit
+            else (corrections.STAGE, block.reason) if block
             else ("dedup", f"{verdict['kind']}_duplicate")
         )  # fmt: skip
         stages.append(stage)
         reasons.append(reason)
-        details.append(failure["detail"] if failure else None)
+        details.append(failure["detail"] if failure else block.said() if block else None)
     evidence = [v if v["kind"] else None for v in verdicts]
     return pa.table(
         {
@@ -157,11 +173,13 @@ def _say(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _copy_edits(task: Task) -> None:
+def _copy_edits(task: Task, masks: list[pa.Table]) -> None:
     with writing(task.file("edits"), schema.EDITS) as out:
         for path in (task.file("stages/extract", ".edits.parquet"), task.file("stages/measure", ".edits.parquet")):
             for table in row_groups(path):
                 out.write(table)
+        for table in masks:
+            out.write(table)
 
 
 def _write_duplicates(task: Task) -> None:
