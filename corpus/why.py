@@ -10,6 +10,7 @@ from corpus.corrections import STAGE, of_run
 from corpus.decide import fired, rules
 from corpus.failures import Failure
 from corpus.replay import setting_of
+from corpus.schema import TAKEDOWN
 from corpus.report import order
 from corpus.terminal import clean, console, excerpt, line, say, table
 from corpus.views import Run
@@ -171,6 +172,7 @@ def _origin(out: Console, life: dict[str, Any]) -> None:
         else None,
         "language": life["lang"],
         "failed": life["detail"] if life["stage"] == "extract" else None,
+        "takedown": life["detail"] if life["reason"] == TAKEDOWN else None,
         "text": f"{excerpt(life['text'], 200)} ({len(life['text']):,} characters)"
         if life["text"]
         else "none was extracted",

@@ -69,4 +69,4 @@ def test_the_page_has_every_column_measure_and_folder() -> None:
 def test_what_the_page_says_of_the_loop_is_so() -> None:
     assert Settings().seeds == 3
     assert Settings().share == 0.2
-    assert "\nloop: .venv/installed-eval" in (ROOT / "Makefile").read_text()
+    assert "\nloop: .venv/complete" in (ROOT / "Makefile").read_text()
