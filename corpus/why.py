@@ -10,8 +10,8 @@ from corpus.corrections import STAGE, of_run
 from corpus.decide import fired, rules
 from corpus.failures import Failure
 from corpus.replay import setting_of
-from corpus.schema import TAKEDOWN
 from corpus.report import order
+from corpus.schema import TAKEDOWN
 from corpus.terminal import clean, console, excerpt, line, say, table
 from corpus.views import Run
 
