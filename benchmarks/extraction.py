@@ -9,7 +9,6 @@ engines in turn on the same pages, so ratios count.
 
 import argparse
 import itertools
-import resource
 import subprocess
 import sys
 import time
@@ -50,7 +49,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.memory_of:
         _extract_all(args.memory_of, itertools.islice(pages(args.folder), MEMORY_PAGES))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        # ru_maxrss would be the parent's: it survives exec, and VmHWM does not
+        status = Path("/proc/self/status").read_text()
+        print(next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")))
         return
     if not args.only_speed:
         measure_quality(args.folder, args.trees)
