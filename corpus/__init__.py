@@ -29,7 +29,9 @@ marks        fingerprints: what a result depends on
 workers      processes that may die
 guard        which document a worker is at, and for how long
 failures     what may end a command in a foreseen way
-lock         one build at a time in a folder
+lock         one build at a time in a folder or a store
+store        a build whose run lies in a store
+fetch        such a run, brought here
 progress     what a person sees meanwhile
 transforms   the Beam coats
 pipeline     the Beam pipelines

@@ -1,63 +1,106 @@
 """`python -m corpus build`: check everything that can be checked, run the stages, prove the books, say what is next."""
 
+import contextlib
 import json
 import logging
+import re
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corpus import elsewhere
 from corpus import recipe as recipes
-from corpus.lock import held
+from corpus.failures import Failure
+from corpus.files import is_remote
+from corpus.lock import held, held_in_store
 from corpus.parts import write_json
 from corpus.plan import Plan, plan
 from corpus.recipe import Recipe, RecipeError
 from corpus.workers import Workers
 
+if TYPE_CHECKING:
+    from corpus.store import Mirror
+
 
 def build(
     path: Path,
-    run: Path,
+    run: Path | str,
     overrides: Sequence[str] = (),
     num_workers: int = 1,
     beam_options: Sequence[str] = (),
     corrections: Path | None = None,
 ) -> dict[str, Any]:
-    """Build a run folder from a recipe; returns its manifest. Of `corrections` it obeys the signed rows.
+    """Build a run from a recipe, in a folder or at an address of a store; returns its manifest.
 
-    Raises RecipeError, CorrectionError, FileNotFoundError, FolderInUse, WorkerDied, ConservationError.
+    Of `corrections` it obeys the signed rows. Raises RecipeError, CorrectionError, FileNotFoundError, FolderInUse,
+    WorkerDied, ConservationError, StoreFailed.
     """
     started = time.perf_counter()
-    if ":/" in str(run):  # Path makes s3:/ of s3://
-        raise RecipeError(
-            f"--out {run}: a run is a folder, here or mounted (it is locked, renamed in and mapped into memory); "
-            "give a path, and copy the finished run to the store"
-        )
+    run = _named(run)
     recipe = _corrected(recipes.load(path, overrides), corrections)
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
-    _check_named(recipe, run)
-    if elsewhere.asked(beam_options):
+    _check_named(recipe, Path(run))
+    away = elsewhere.asked(beam_options)
+    if away:
         elsewhere.check_addresses(path, planned)
-    with held(run):
-        _claim(recipe, run)
-        _finish_takedown(run)
-        _lay_down(recipe, run)
-        if elsewhere.asked(beam_options):
-            return _stages(recipe, planned, run, None, beam_options, started)
-        workers = Workers(min(num_workers, len(planned.parts)))
+        if is_remote(run) and recipe.dedup.against:
+            raise RecipeError(f"{path}: dedup.against: workers that share only a store cannot read earlier runs here")
+    with _place(run) as (folder, mirror):
+        _claim(recipe, folder)
+        _finish_takedown(folder)
+        _lay_down(recipe, folder)
+        workers = None if away else Workers(min(num_workers, len(planned.parts)))
         try:
-            workers.warm(_warm)
-            return _stages(recipe, planned, run, workers, beam_options, started)
+            if workers:
+                workers.warm(_warm)
+            return _stages(recipe, planned, folder, workers, beam_options, started, mirror)
         finally:
-            workers.close()
+            if workers:
+                workers.close()
+
+
+def _named(run: Path | str) -> str:
+    """The run's path or address. Raises RecipeError."""
+    name = str(run).rstrip("/") or str(run)
+    if re.match(r"\w+:/[^/]", name):
+        raise RecipeError(f"--out {name}: an address begins with two slashes, as s3://bucket/runs/web-1 does")
+    if is_remote(name) and any(letter in name for letter in "*?[]{}"):
+        raise RecipeError(f"--out {name}: the address of a run has none of *?[]{{}}")
+    return name
+
+
+@contextlib.contextmanager
+def _place(run: str) -> Iterator[tuple[Path, "Mirror | None"]]:
+    """The folder in which the planning process works, held for this build: the run, or a mirror of one in a store."""
+    if not is_remote(run):
+        with held(Path(run)):
+            yield Path(run), None
+        return
+    from corpus.store import Mirror
+
+    with held_in_store(run) as check, tempfile.TemporaryDirectory(prefix="winnow-") as folder:
+        mirror = Mirror(run, Path(folder), check)
+        mirror.look()
+        try:
+            yield Path(folder), mirror
+        except Failure as error:
+            error.args = tuple(str(told).replace(folder, run) for told in error.args)
+            raise
 
 
 def _stages(
-    recipe: Recipe, planned: Plan, run: Path, workers: Workers | None, beam_options: Sequence[str], started: float
+    recipe: Recipe,
+    planned: Plan,
+    run: Path,
+    workers: Workers | None,
+    beam_options: Sequence[str],
+    started: float,
+    mirror: "Mirror | None",
 ) -> dict[str, Any]:
     # Beam takes a second to load: the workers load theirs meanwhile. It warns, through the root logger, of cloud
     # libraries that nobody asked for.
@@ -68,10 +111,12 @@ def _stages(
     finally:
         logging.disable(logging.NOTSET)
 
-    stages = Build(recipe, planned, run, workers, beam_options)
+    stages = Build(recipe, planned, run, workers, beam_options, mirror)
     stages()
-    told = finish(recipe, planned, run, stages.tasks)
+    told = finish(recipe, planned, run, stages.tasks, mirror)
     write_timing(run, workers.num_workers if workers else 0, stages.seconds, started)
+    if mirror:
+        mirror.push()
     return told
 
 

@@ -30,7 +30,10 @@ Overrides = Annotated[
 def build(
     recipe: Annotated[Path, typer.Argument(help="a TOML recipe", metavar="RECIPE")],
     out: Annotated[
-        Path, typer.Option("--out", help="run folder; the same command goes on after a kill", metavar="RUN")
+        str,
+        typer.Option(
+            "--out", help="run folder, or s3:// or gs://; the same command goes on after a kill", metavar="RUN"
+        ),
     ],
     overrides: Overrides = [],  # noqa: B006
     workers: Annotated[int, typer.Option(help="processes; 0 = one per core", min=0)] = 0,
@@ -50,13 +53,37 @@ def build(
     """
     from corpus.build import build as run_build
 
-    run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam, corrections)
+    told = run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam, corrections)
+    if "://" in out:
+        name = out.rstrip("/").rpartition("/")[2]
+        print(f"{out}: {told['docs']:,} of {told['read']:,} documents kept, {told['ledger']:,} in the ledger")
+        print(f"next: python -m corpus fetch {out} runs/{name}   # to ask it; --only docs to train on it")
+        return
 
     from corpus import report as reports  # only now: workers start half a second sooner
     from corpus import report_html
 
-    report_html.write(out)
-    reports.summary(out)
+    report_html.write(Path(out))
+    reports.summary(Path(out))
+
+
+@app.command()
+def fetch(
+    url: Annotated[str, typer.Argument(help="a run in a store, as given to `build --out`", metavar="URL")],
+    folder: Annotated[Path, typer.Argument(help="where to put it", metavar="RUN")],
+    only: Annotated[
+        list[str], typer.Option("--only", help="docs, ledger, signals, duplicates, edits or stages", metavar="FOLDER")
+    ] = [],  # noqa: B006
+) -> None:
+    """Bring a run here from a store, or some of its folders, and compare it with its hashes.
+
+    Example: python -m corpus fetch s3://bucket/runs/web-1 runs/web-1 --only docs
+    """
+    from corpus.fetch import fetch as bring
+
+    print(f"{folder}: {bring(url, folder, only) / 1e6:,.1f} MB fetched; every hash is that of the build")
+    what = "python -m trainer --corpus" if only == ["docs"] else "python -m corpus report"
+    print(f"next: {what} {folder}")
 
 
 @app.command()

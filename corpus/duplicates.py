@@ -22,6 +22,7 @@ from corpus.write import verdicts_file
 
 Numbered = tuple[int, Task]
 Member = tuple[int, Task | EarlierPart]  # a part of this build, or of an earlier run
+MARK = "stages/dedup/dedup.done.json"
 _SHINGLES = ".shingles.arrow"
 Colliding = Sequence[tuple[int, bytes]]
 
@@ -67,7 +68,7 @@ def all_ranks(members: Sequence[Member], refs: buckets.U64) -> pa.Table:
 
 
 def shingles_part(item: tuple[int, Task | EarlierPart, np.ndarray], skip: Skip, heartbeat: Path) -> str:
-    """Write the shingle sets of some rows of a part; returns the file's path."""
+    """Write the shingle sets of some rows of a part; returns the file's name in the run, or an earlier part's path."""
     index, part, rows = item
     if isinstance(part, Task):
         text, words, path = texts(part, rows), part.recipe.dedup.shingle_words, part.file("stages/dedup", _SHINGLES)
@@ -76,23 +77,32 @@ def shingles_part(item: tuple[int, Task | EarlierPart, np.ndarray], skip: Skip, 
     table = shingles.measure(text, buckets.docrefs(index, rows), words)
     with writing_arrow(path, table.schema) as out:
         out.write_table(table)
-    return str(path)
+    return str(path.relative_to(part.run) if isinstance(part, Task) else path.absolute())
 
 
-def write_verdicts(members: Sequence[Member], colliding: Colliding, files: Sequence[str]) -> resolve.Outcome:
-    """Decide among the candidates; leaves one file for each part in which something is rejected."""
+def settle(members: Sequence[Member], colliding: Colliding, shingled: Sequence[str], fingerprint: str) -> None:
+    """Decide among the candidates, and say that the stage is done, and what it cost."""
+    [run] = {part.run for _, part in members if isinstance(part, Task)}
+    outcome = _write_verdicts(members, colliding, [run / file for file in shingled])
+    counts = {"rejected": outcome.verdicts.num_rows, "compared": outcome.compared, "capped": outcome.capped}
+    mark = run / MARK
+    mark_done(mark, fingerprint, counts, *sorted(mark.parent.glob("part-*.parquet")))
+
+
+def _write_verdicts(members: Sequence[Member], colliding: Colliding, files: Sequence[Path]) -> resolve.Outcome:
+    """Leaves one file for each part in which something is rejected."""
     collided = buckets.by_space(colliding)
     refs = resolve.candidates(collided)
     if not refs.size:
         return resolve.Outcome(resolve.VERDICTS.empty_table(), 0, 0)
-    sets = [shingles.SCHEMA.empty_table(), *(read_arrow(Path(file)) for file in sorted(files))]
+    sets = [shingles.SCHEMA.empty_table(), *(read_arrow(file) for file in sorted(files))]
     tasks = [(index, part) for index, part in members if isinstance(part, Task)]
     earlier = [(index, part) for index, part in members if isinstance(part, EarlierPart)]
     settings = tasks[0][1].recipe.dedup
     outcome = resolve.resolve(collided, all_ranks(members, refs), pa.concat_tables(sets), settings)
     verdicts = outcome.verdicts.append_column("kept_in", named(earlier, outcome.keepers))
     for file in files:
-        Path(file).unlink()
+        file.unlink()
     for index, task in tasks:
         _write_part(verdicts, index, task)
     return outcome
@@ -105,9 +115,3 @@ def _write_part(verdicts: pa.Table, index: int, task: Task) -> None:
         table = mine.append_column("row", pa.array(buckets.rows_of(refs, index), pa.int64())).drop_columns(["docref"])
         with writing(verdicts_file(task), table.schema) as out:
             out.write(table)
-
-
-def finish_dedup(outcome: resolve.Outcome, mark: Path, fingerprint: str) -> None:
-    """Say that the stage is done, and what it cost."""
-    counts = {"rejected": outcome.verdicts.num_rows, "compared": outcome.compared, "capped": outcome.capped}
-    mark_done(mark, fingerprint, counts, *sorted(mark.parent.glob("part-*.parquet")))

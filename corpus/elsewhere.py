@@ -1,6 +1,7 @@
 """A build on another runner: whether one is asked for, what it must be told, and how far it is meanwhile.
 
-Its workers share the run folder with this process and nothing else: marks of finished parts are the only word back.
+Its workers share the run folder, or a store, with this process and nothing else: marks of finished parts are the only
+word back.
 """
 
 import argparse
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpus.files import is_remote
+from corpus.files import StoreFailed, is_remote
 from corpus.parts import marked
 from corpus.plan import Plan, Task
 from corpus.recipe import RecipeError
 
 _LOOK_SECONDS = 1.0  # between looks for finished parts
+_LIST_SECONDS = 10.0  # in a store, where a look is a listing
 
 
 def asked(beam_options: Sequence[str]) -> bool:
@@ -39,7 +41,10 @@ def check_addresses(recipe: Path, planned: Plan) -> None:
 
 @contextlib.contextmanager
 def looking(
-    tasks: list[Task], finished: Callable[[Task], Path | None], tell: Callable[[dict[str, Any]], None]
+    tasks: list[Task],
+    finished: Callable[[Task], Path | None],
+    tell: Callable[[dict[str, Any]], None],
+    list_store: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Tell of parts as their marks appear: no other word comes back before the job ends."""
     left = list(tasks)
@@ -55,7 +60,10 @@ def looking(
                 tell({**counts, "rows": rows, "part": task.part.name})
 
     def watch() -> None:
-        while not stop.wait(_LOOK_SECONDS):
+        while not stop.wait(_LIST_SECONDS if list_store else _LOOK_SECONDS):
+            if list_store:
+                with contextlib.suppress(StoreFailed):  # the next look may get through
+                    list_store()
             look()
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -22,7 +22,7 @@ from corpus import marks
 from corpus import recipe as recipes
 from corpus.dedup.buckets import collisions
 from corpus.documents import documents_part
-from corpus.duplicates import gather_part, propose, shingles_part, write_verdicts
+from corpus.duplicates import gather_part, propose, settle, shingles_part
 from corpus.manifest import check_conservation
 from corpus.parts import marked
 from corpus.plan import Part, Plan, Task, plan
@@ -196,7 +196,7 @@ def _dedup(tasks: list[Task], costs: list[Cost], workers: Workers) -> None:
     for told in workers.run(_shingles, needed):
         costs[told["index"]].dedup_seconds += told["seconds"]
         sets.append(told["file"])
-    _share(costs, "dedup_seconds", _timed(lambda: write_verdicts(numbered, colliding, sets)))
+    _share(costs, "dedup_seconds", _timed(lambda: settle(numbered, colliding, sets, "")))
 
 
 def _timed(work: Any) -> float:

@@ -62,6 +62,11 @@ class Heartbeat:
         self._file.close()
 
 
+def beside(heartbeat: Path) -> Path:
+    """A folder that a task may use and leave behind: it goes with the heartbeat, however the task ends."""
+    return heartbeat.with_name(f"{heartbeat.name}.files")
+
+
 def cause_of_death(exitcode: int | None) -> tuple[str, str]:
     """The ledger's reason and detail for a worker that died at a document."""
     if exitcode == -signal.SIGALRM:

@@ -1,11 +1,23 @@
-"""One build at a time in a run folder, and only the build that the folder was begun with."""
+"""One build at a time in a run folder, here or in a store."""
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from corpus import files
 from corpus.failures import Failure
+
+BEAT_SECONDS = 5.0  # between signs of life of a build in a store
+_BEATS_TO_DEATH = 6
 
 
 class FolderInUse(Failure):
@@ -22,3 +34,77 @@ def held(run: Path) -> Iterator[None]:
         except BlockingIOError:
             raise FolderInUse(f"{run}: another build is writing here; wait for it or choose another --out") from None
         yield
+
+
+@contextlib.contextmanager
+def held_in_store(url: str, beat_seconds: float | None = None) -> Iterator[Callable[[], None]]:
+    """Hold a run in a store; yields a function that raises FolderInUse once another build has taken the run over.
+
+    Each build shows an object of its own under lock/ first and looks for others after that, so of two at least one
+    sees the other and refuses: a store that lists what was stored is enough. A build that lives changes its object
+    again and again; one that does not within six beats, counted here and by no clock of another machine, is taken for
+    dead. Should it live all the same, it stops before it changes anything more, and its workers write what the others
+    do.
+    """
+    beat = beat_seconds or BEAT_SECONDS
+    mine = f"{url}/lock/{secrets.token_hex(8)}.json"
+    lost, stop = threading.Event(), threading.Event()
+
+    def sign(count: int) -> None:
+        files.put(json.dumps({"host": socket.gethostname(), "process": os.getpid(), "beat": count}).encode(), mine)
+
+    def check() -> None:
+        if lost.is_set() or not files.listed(mine):
+            lost.set()
+            raise FolderInUse(f"{url}: another build took this one for dead and goes on in its place")
+
+    def live() -> None:
+        count = 0
+        while not stop.wait(beat):
+            count += 1
+            with contextlib.suppress(files.StoreFailed):  # the next beat may get through
+                try:
+                    check()
+                except FolderInUse:
+                    return
+                sign(count)
+
+    sign(0)
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    try:
+        for other in files.listed(f"{url}/lock/*"):
+            if other.path != mine:
+                _bury(url, other.path, beat)
+        yield check
+    finally:
+        stop.set()
+        thread.join()
+        files.delete([mine])
+
+
+def _bury(url: str, other: str, beat: float) -> None:
+    """Remove the lock of a build that is dead. Raises FolderInUse where it lives."""
+    first = _read(other)
+    who = f"the build of process {first.get('process')} on {first.get('host')}"
+    if first:
+        print(f"{url}: looking whether {who} still lives, {_BEATS_TO_DEATH * beat:.0f} s at most", file=sys.stderr)
+    for _ in range(_BEATS_TO_DEATH):
+        time.sleep(beat)
+        now = _read(other)
+        if not now:  # it has ended meanwhile
+            return
+        if now != first:
+            raise FolderInUse(f"{url}: {who} is writing here; wait for it or choose another --out")
+    files.delete([other])
+    print(f"{url}: {who} is dead; going on in its place", file=sys.stderr)
+
+
+def _read(path: str) -> dict[str, Any]:
+    """What a lock says; empty where there is none."""
+    try:
+        with files.open_binary(path) as file:
+            found: dict[str, Any] = json.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return found

@@ -1,5 +1,7 @@
 """The end of a build: the books are proved, stale parts removed, and what the run is made of is written down."""
 
+import contextlib
+import dataclasses
 import shutil
 import time
 from importlib.metadata import version
@@ -14,6 +16,7 @@ from corpus.marks import VERSIONS
 from corpus.parts import marked, write_json
 from corpus.plan import Plan, Task
 from corpus.recipe import Recipe
+from corpus.store import Mirror
 from corpus.write import FOLDERS
 
 _PACKAGES = (
@@ -28,6 +31,12 @@ _PACKAGES = (
     "trafilatura",
 )
 _MASK = (1 << 128) - 1
+# What the proof reads, per folder: enough to bring here of a run in a store.
+PROVED = {
+    "stages/extract": ("id", "provenance.file"),
+    "docs": ("id", "provenance.file"),
+    "ledger": ("id", "provenance.file", "stage"),
+}
 
 
 class ConservationError(Failure):
@@ -97,8 +106,12 @@ def _parts(run: Path, folder: str) -> str:
     return "read_parquet([" + ", ".join("'" + file.replace("'", "''") + "'" for file in files) + "])"
 
 
-def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dict[str, Any]:
-    """What a run is made of: plain data without a clock, so that the same input gives the same manifest."""
+def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task], parts: Path) -> dict[str, Any]:
+    """What a run is made of: plain data without a clock, so that the same input gives the same manifest.
+
+    `parts` is a folder with the columns `PROVED` of the run's parts, as a rule the run itself.
+    """
+    files = ([task.file(folder) for task in _on(parts, tasks)] for folder in ("docs", "ledger"))
     own = tombstones.load(run).digest
     return {
         "schema": schema.VERSION,
@@ -110,10 +123,14 @@ def manifest(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dic
         },
         "inputs": [{"file": file.path, "bytes": file.size} for file in planned.inputs],
         "parts": [task.part.name for task in tasks],
-        **books(run, [marked(task.mark("write")) for task in tasks]),
-        **corrections.finish(recipe, run, *([task.file(folder) for task in tasks] for folder in ("docs", "ledger"))),
+        **books(parts, [marked(task.mark("write")) for task in tasks]),
+        **corrections.finish(recipe, run, *files),
         **({"tombstones": own} if own else {}),
     }
+
+
+def _on(run: Path, tasks: list[Task]) -> list[Task]:
+    return [dataclasses.replace(task, run=run) for task in tasks]
 
 
 def books(run: Path, counts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -133,10 +150,11 @@ def books(run: Path, counts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def finish(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task]) -> dict[str, Any]:
+def finish(recipe: Recipe, planned: Plan, run: Path, tasks: list[Task], mirror: Mirror | None = None) -> dict[str, Any]:
     """Prove and write the manifest. Raises ConservationError."""
     sweep(run, tasks)
-    told = manifest(recipe, planned, run, tasks)
+    with mirror.columns(PROVED) if mirror else contextlib.nullcontext(run) as parts:
+        told = manifest(recipe, planned, run, tasks, parts)
     write_json(run / "manifest.json", told)
     return told
 

@@ -20,17 +20,26 @@ from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from corpus import elsewhere, marks, measure, tombstones, transforms
+from corpus import corrections, elsewhere, marks, measure, tombstones, transforms
 from corpus.against import FOLDER, earlier, earlier_part
 from corpus.documents import OBEYED, documents_part, measured
-from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
+from corpus.duplicates import MARK, gather_part, propose, settle, shingles_part
 from corpus.failures import Failure
 from corpus.parts import Damaged, check_intact, done, marked
 from corpus.plan import Plan, Task
 from corpus.progress import Meter, showing
 from corpus.recipe import Recipe, digest
+from corpus.store import Away, Mirror
 from corpus.workers import WorkerDied, Workers
 from corpus.write import verdicts_file, write_part, written
+
+# What each step reads of a run, as far as it belongs to the parts in hand; {part} is the name of one.
+_EXTRACTED = "stages/extract/part-{part}.*"
+_MEASURED = "stages/measure/part-{part}.*"
+_KEYS = "stages/measure/part-{part}.keys.arrow"
+_TEXTS = ("stages/extract/part-{part}.parquet", "stages/measure/part-{part}.edits.parquet")
+_SHINGLED = "stages/dedup/part-{part}.shingles.arrow"
+_VERDICTS = "stages/dedup/part-{part}.parquet"
 
 _MOST_REPAIRS = 20  # of damaged files in one build; more is a broken disk
 _ATTEMPTS = 3  # at a stage on another runner: a worker that dies costs what it had in hand, not the build
@@ -43,10 +52,19 @@ class BadOption(Failure):
 
 
 class Build:
-    """One build in one run folder. Without `workers` the runner that the options name has its own, somewhere."""
+    """One build in one run folder. Without `workers` the runner that the options name has its own, somewhere.
+
+    With `mirror` the run lies in a store, and its folder here has only what the planning process reads.
+    """
 
     def __init__(
-        self, recipe: Recipe, plan: Plan, run: Path, workers: Workers | None, beam_options: Sequence[str] = ()
+        self,
+        recipe: Recipe,
+        plan: Plan,
+        run: Path,
+        workers: Workers | None,
+        beam_options: Sequence[str] = (),
+        mirror: Mirror | None = None,
     ) -> None:
         self.recipe = recipe
         self.plan = plan
@@ -55,6 +73,7 @@ class Build:
         run = self.run
         self.seconds: dict[str, float] = {}
         self._workers = workers
+        self._mirror = mirror
         self._options = PipelineOptions(list(beam_options))
         self._runner = _runner(self._options)
         # Here one bundle hands all tasks to the pool; elsewhere they must be spread, or one worker has them all.
@@ -95,14 +114,15 @@ class Build:
         missing.sort(key=lambda task: -task.part.num_bytes)
 
         def add(pipeline: beam.Pipeline) -> None:
-            _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(documents_part)
+            work = self._at(documents_part, _EXTRACTED, _MEASURED, OBEYED)
+            _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(work)
 
         self._stage("documents", missing, add, lambda task: task.mark("extract") if measured(task) else None)
 
     def _dedup(self) -> None:
         before = [[part.run, part.name, part.fingerprint] for _, part in self._earlier]
         fingerprint = digest([[measure.fingerprint(task) for task in self.tasks], self._settings["dedup"], before])
-        mark = self.run / "stages" / "dedup" / "dedup.done.json"
+        mark = self.run / MARK
         if done(mark, fingerprint):
             return
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -114,20 +134,18 @@ class Build:
         def add(pipeline: beam.Pipeline) -> None:
             once = pipeline | "once" >> beam.Create([[*numbered, *self._earlier]], reshuffle=False)
             parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=self._spread)
-            keys = parts | "keys" >> transforms.OnWorkers(gather_part)
+            keys = parts | "keys" >> transforms.OnWorkers(self._at(gather_part, _MEASURED))
             if self._earlier:
                 others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=self._spread)
                 keys = (keys, others | "earlier" >> transforms.OnWorkers(earlier_part)) | beam.Flatten()
             colliding = keys | transforms.Collide()
-            needed = once | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
+            proposed = beam.FlatMap(self._at(propose, _KEYS), beam.pvalue.AsList(colliding))
+            needed = once | "propose" >> proposed.with_output_types(Any)
             if self._spread:
                 needed |= "spread" >> beam.Reshuffle()
-            sets = needed | "shingles" >> transforms.OnWorkers(shingles_part)
-            _ = (
-                once
-                | "resolve" >> beam.Map(write_verdicts, beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
-                | "done" >> beam.Map(finish_dedup, mark, fingerprint)
-            )
+            sets = needed | "shingles" >> transforms.OnWorkers(self._at(shingles_part, *_TEXTS))
+            sides = (beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
+            _ = once | "settle" >> beam.Map(self._at(settle, _KEYS, _SHINGLED), *sides, fingerprint)
 
         self._stage("dedup", self.tasks, add)
 
@@ -139,7 +157,7 @@ class Build:
                 path.unlink()
 
     def _write(self) -> None:
-        mark = self.run / "stages" / "dedup" / "dedup.done.json"
+        mark = self.run / MARK
         check_intact(mark, *(mark.parent / name for name in marked(mark).get("hashes", {})))
         for task in self.tasks:
             verdicts = verdicts_file(task)
@@ -148,13 +166,18 @@ class Build:
         missing = [task for task in self.tasks if not done(task.mark("write"), task.marks["write"], *written(task))]
 
         def add(pipeline: beam.Pipeline) -> None:
-            _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(write_part)
+            work = self._at(write_part, _EXTRACTED, _MEASURED, _VERDICTS, corrections.FILE)
+            _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(work)
 
         def finished(task: Task) -> Path | None:
             mark = task.mark("write")
             return mark if done(mark, task.marks["write"], *written(task)) else None
 
         self._stage("write", missing, add, finished)
+
+    def _at(self, work: Callable[..., Any], *reads: str) -> Callable[..., Any]:
+        """Work on the run, wherever it lies."""
+        return Away(work, self._mirror.url, reads).do if self._mirror else work
 
     def _stage(
         self,
@@ -165,6 +188,8 @@ class Build:
     ) -> None:
         """Run the pipeline that `add` fills; show how far it is. `finished`: a task's mark, once it is done."""
         started = time.perf_counter()
+        if self._mirror:
+            self._mirror.push()
         sizes = {task.part.name: task.part.num_bytes for task in tasks}
         meter = Meter(name, sum(sizes.values()))
 
@@ -181,8 +206,11 @@ class Build:
             with showing(meter, lambda: sorted(active)):
                 _run(self._pipeline(add), failures)
         else:
-            with showing(meter, list), elsewhere.looking(tasks, finished, tell), elsewhere.quiet():
+            look = self._mirror.look if self._mirror else None
+            with showing(meter, list), elsewhere.looking(tasks, finished, tell, look), elsewhere.quiet():
                 self._run_elsewhere(name, add)
+        if self._mirror:
+            self._mirror.look(frozenset(sizes))
         self.seconds[name] = time.perf_counter() - started
 
     def _pipeline(self, add: Callable[[beam.Pipeline], None]) -> beam.Pipeline:

@@ -6,6 +6,7 @@ from anyone may run in it.
 
 import functools
 import json
+import re
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -119,6 +120,9 @@ class Run:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
+    if re.match(r"\w+:/", str(path)):  # Path has made s3:/ of s3://
+        url = str(path).replace(":/", "://", 1)
+        raise NotARun(f"{url}: lies in a store; `python -m corpus fetch {url} runs/{path.name}` brings it here")
     if not path.is_dir():
         raise NotARun(f"{path}: there is no such folder")
     if not (path / "manifest.json").exists():

@@ -7,6 +7,7 @@ and that a task may be started again with that document left out.
 import ctypes
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Any
 import pebble
 
 from corpus.failures import Failure
-from corpus.guard import NOWHERE, READING, Heartbeat, cause_of_death
+from corpus.guard import NOWHERE, READING, Heartbeat, beside, cause_of_death
 
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
 Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
@@ -108,6 +109,7 @@ class Workers:
         with self._lock:
             self.active.discard(heartbeat)
         heartbeat.unlink(missing_ok=True)
+        shutil.rmtree(beside(heartbeat), ignore_errors=True)
 
     def _cancel(self, running: dict[Future[Any], Any]) -> None:
         for future, (_, _, heartbeat, _) in running.items():

@@ -213,7 +213,7 @@ def test_mistakes_are_one_line_before_any_work(folder: Path, arguments: Sequence
 
 
 def test_a_run_folder_in_a_store_is_refused(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="--out s3:/bucket/run: a run is a folder"):
+    with pytest.raises(RecipeError, match="--out s3:/bucket/run: an address begins with two slashes"):
         build(folder / "one.toml", Path("s3://bucket/run"))
 
 

@@ -3,16 +3,10 @@
 The store is moto's server on this machine (extra `dev`); the test is skipped where it is not installed.
 """
 
-import contextlib
 import gzip
-import importlib.util
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import prose, warc_member, write_jsonl
+from local_store import BUCKET, environment, local_store, put
 
-ROOT = Path(__file__).parent.parent
-MISSING = [name for name in ("boto3", "moto", "flask") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"no local S3 store: {', '.join(MISSING)} not installed (pip install -e '.[dev]')"
-)
 RECIPE = """
 steps = ["extract", "language", "quality"]
 [[sources]]
@@ -71,42 +61,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(folder: Path) -> Iterator[dict[str, str]]:
     """Environment of a process that finds the store; it holds the folder's files."""
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-    except OSError as error:
-        pytest.skip(f"no port can be opened here: {error}")
-    at = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        until = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError):
-                _put(f"{at}/crawl", b"")
-                break
-            if time.monotonic() > until:
-                pytest.skip("moto's server did not answer within 30 s")
-            time.sleep(0.2)
+    with local_store(folder) as found:
         for path in (folder / "in").rglob("*"):
             if path.is_file():
-                _put(f"{at}/crawl/{path.relative_to(folder)}", path.read_bytes())
-        yield {
-            **os.environ, "AWS_ENDPOINT_URL": at, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _put(url: str, data: bytes) -> None:
-    request = urllib.request.Request(url, data, {"Content-Type": "application/octet-stream"}, method="PUT")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.status == 200
+                put(f"{found['AWS_ENDPOINT_URL']}/{BUCKET}/{path.relative_to(folder)}", path.read_bytes())
+        yield environment(found)
 
 
 def command(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
