@@ -71,13 +71,22 @@ def shingles_part(item: tuple[int, Task | EarlierPart, np.ndarray], skip: Skip, 
     """Write the shingle sets of some rows of a part; returns the file's name in the run, or an earlier part's path."""
     index, part, rows = item
     if isinstance(part, Task):
-        text, words, path = texts(part, rows), part.recipe.dedup.shingle_words, part.file("stages/dedup", _SHINGLES)
+        text, words, path = _texts(part, rows), part.recipe.dedup.shingle_words, part.file("stages/dedup", _SHINGLES)
     else:
         text, words, path = part.texts(rows), part.settings.shingle_words, part.file.with_suffix(_SHINGLES)
     table = shingles.measure(text, buckets.docrefs(index, rows), words)
     with writing_arrow(path, table.schema) as out:
         out.write_table(table)
     return str(path.relative_to(part.run) if isinstance(part, Task) else path.absolute())
+
+
+def _texts(task: Task, rows: np.ndarray) -> pa.ChunkedArray:
+    """Few row groups of a file are read here, so its hash is asked only where it cannot be. Raises Damaged."""
+    try:
+        return texts(task, rows)
+    except (OSError, pa.ArrowException):
+        check_intact(task.mark("extract"), task.file("stages/extract"))
+        raise
 
 
 def settle(members: Sequence[Member], colliding: Colliding, shingled: Sequence[str], fingerprint: str) -> None:

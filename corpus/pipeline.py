@@ -37,7 +37,11 @@ from corpus.write import verdicts_file, write_part, written
 _EXTRACTED = "stages/extract/part-{part}.*"
 _MEASURED = "stages/measure/part-{part}.*"
 _KEYS = "stages/measure/part-{part}.keys.arrow"
-_TEXTS = ("stages/extract/part-{part}.parquet", "stages/measure/part-{part}.edits.parquet")
+_TEXTS = (
+    "stages/extract/part-{part}.parquet",
+    "stages/extract/part-{part}.done.json",
+    "stages/measure/part-{part}.edits.parquet",
+)
 _SHINGLED = "stages/dedup/part-{part}.shingles.arrow"
 _VERDICTS = "stages/dedup/part-{part}.parquet"
 

@@ -18,12 +18,14 @@ from apache_beam.runners.dataflow.internal import apiclient
 from corpus import recipe as recipes
 from corpus.pipeline import Build
 from corpus.plan import plan
+from corpus.store import Mirror
 
 
 def main() -> None:
     recipe_path, run, staged, _, *options = sys.argv[1:]
     recipe = recipes.load(Path(recipe_path))
-    build = Build(recipe, plan(recipe), Path(run), None, [*options, "--dry_run=True", "--no_auth"])
+    mirror = Mirror("gs://my-bucket/runs/web-1", Path(run))  # the stages are only translated: nothing is looked at
+    build = Build(recipe, plan(recipe), Path(run), None, [*options, "--dry_run=True", "--no_auth"], mirror)
     adds: dict[str, Callable[[Any], None]] = {}
     build._stage = lambda name, tasks, add, finished=None: adds.update({name: add})  # type: ignore[assignment]
     build()

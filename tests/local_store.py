@@ -56,10 +56,13 @@ def reached(store: dict[str, str]) -> Iterator[None]:
     """Let this process find the store, and forget it after."""
     from apache_beam.io.aws.clients.s3.boto3_client import Client
 
+    from corpus.files import _share_client
+
+    _share_client()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in store.items():
             patch.setenv(name, value)
-        patch.setattr(Client, "first", None, raising=False)
+        patch.setattr(Client, "first", None)
         yield
 
 

@@ -18,10 +18,13 @@ from typing import Any
 
 import pytest
 from conftest import prose, warc_member
+from local_store import BUCKET, local_store, reached
 
 from corpus import elsewhere
 from corpus.build import build
+from corpus.fetch import fetch
 from corpus.recipe import RecipeError
+from corpus.write import FOLDERS
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 240  # longest time for one build; a hang must not hold the suite
@@ -97,6 +100,12 @@ def wheel(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pool(folder: Path) -> Iterator[int]:
+    with workers(folder, {}) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def workers(folder: Path, own: dict[str, str]) -> Iterator[int]:
     """The port of a pool of workers, started as beside a Flink or Spark task manager."""
     try:
         with socket.socket() as probe:
@@ -109,7 +118,7 @@ def pool(folder: Path) -> Iterator[int]:
     boot.chmod(boot.stat().st_mode | stat.S_IXUSR)
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     process = subprocess.Popen(
-        [*command, f"--container_executable={boot}"], cwd=folder / "workers", env=environment(folder),
+        [*command, f"--container_executable={boot}"], cwd=folder / "workers", env=environment(folder) | own,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
@@ -135,15 +144,21 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **own, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder / "engine")])}
 
 
-def built(folder: Path, out: str, *options: str) -> tuple[dict[str, Any], str]:
-    """The manifest of a build by the command, and what it said."""
-    command = [sys.executable, "-m", "corpus", "build", folder / "recipe.toml", "--out", out, "--workers", "1"]
+def command(folder: Path, out: str, own: dict[str, str], *options: str) -> str:
+    """A build by the command; what it said."""
+    words = [sys.executable, "-m", "corpus", "build", folder / "recipe.toml", "--out", out, "--workers", "1"]
     run = subprocess.run(
-        [*command, "--", *options], cwd=folder, env=environment(folder), capture_output=True, text=True,
+        [*words, "--", *options], cwd=folder, env=environment(folder) | own, capture_output=True, text=True,
         timeout=SECONDS, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads((folder / out / "manifest.json").read_text()), run.stderr
+    return run.stderr
+
+
+def built(folder: Path, out: str, *options: str) -> tuple[dict[str, Any], str]:
+    """The manifest of a build into a folder, and what the command said."""
+    said = command(folder, out, {}, *options)
+    return json.loads((folder / out / "manifest.json").read_text()), said
 
 
 def portable(port: int, wheel: Path) -> list[str]:
@@ -172,6 +187,23 @@ def test_workers_elsewhere_make_the_same_corpus_though_one_is_killed(folder: Pat
     seen = [path.read_text() for path in (folder / "engine").glob("seen-*")]
     staged = [path for path in seen if path.startswith(f"{folder / 'workers'}/staged-")]
     assert len(staged) >= 2  # each worker on the wheel that was staged; the submitting process on the checkout
+
+
+def test_workers_that_share_nothing_but_a_store_make_the_same_corpus(folder: Path, wheel: Path) -> None:
+    here, _ = built(folder, "here")
+    url = f"s3://{BUCKET}/runs/web"
+    (folder / "tmp").mkdir()
+    with local_store(folder) as store, workers(folder, store | {"TMPDIR": str(folder / "tmp")}) as port:
+        (folder / "engine" / "kill").touch()
+        said = command(folder, url, store, *portable(port, wheel))
+        with reached(store):
+            fetch(url, folder / "fetched")
+    assert not (folder / "engine" / "kill").exists()
+    assert "a worker process ended while it had work; once more" in said
+    assert json.loads((folder / "fetched" / "manifest.json").read_text()) == here
+    for kind in FOLDERS:
+        for path in (folder / "here" / kind).iterdir():
+            assert path.read_bytes() == (folder / "fetched" / kind / path.name).read_bytes()
 
 
 def test_a_relative_input_is_refused_before_any_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
