@@ -17,6 +17,10 @@ import time
 from pathlib import Path
 
 MISSING = 3
+# Spark 3 reaches into these from Java 17 on; Beam's own launcher opens them too, and Flink does not mind.
+OPENED = [
+    f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("sun.nio.ch", "java.nio", "java.util", "java.lang.invoke")
+]
 
 
 def job_server(named: str | None) -> list[str]:
@@ -27,7 +31,7 @@ def job_server(named: str | None) -> list[str]:
     found = [Path(named)] if named else sorted(kept.glob("beam-runners-*-job-server-*.jar"))
     if not found or not found[-1].exists():
         raise FileNotFoundError(f"no job server: {named or f'{kept} holds none'}; give --jar or BEAM_JOB_SERVER_JAR")
-    return ["java", "-jar", str(found[-1])]
+    return ["java", *OPENED, "-jar", str(found[-1])]
 
 
 def free_port() -> int:
