@@ -38,7 +38,7 @@ SHORT_BEATS = "import sys, corpus.lock; corpus.lock.BEAT_SECONDS = 0.2; from cor
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store")
     rows = [{"url": f"https://a.example/{n}", "text": prose(n % 20, 12)} for n in range(24)]
-    rows += [{"url": f"https://b.example/{n}", "text": prose(n, 13)} for n in range(10)]
+    rows += [{"url": f"https://b.example/{n}", "text": prose(n, 13)} for n in range(5, 15)]
     rows += [{"url": "https://c.example/", "text": "Too short."}]
     write_jsonl(path / "a.jsonl", rows)
     (path / "recipe.toml").write_text(RECIPE.format(folder=path))
