@@ -1,11 +1,12 @@
-"""From a text to the documents behind it: BM25 on words, spans shared word for word, vectors; fused by rank.
+"""From a text to the documents behind it: BM25, spans shared word for word, vectors; fused by rank.
 
 Ranks, not scores, are fused: the three scales have nothing in common (Cormack et al. 2009). Each answer carries its
 evidence: the shared span, and every stage's rank and score.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import bm25s
@@ -44,23 +45,43 @@ class Found:
 Ranking = list[tuple[int, float]]  # (number of the document, score), the best first
 
 
-class Bm25:
-    """Okapi BM25 (Lucene's form) over lower-case words."""
+def word_terms(text: str) -> list[str]:
+    """Lower-case words; an ideograph is one."""
+    return [word for word in words(text.lower()) if word[0].isalnum()]
 
-    def __init__(self, texts: Sequence[str]) -> None:
+
+def part_terms(text: str) -> list[str]:
+    """Words, every four letters in a row of a longer one, and every two ideographs: another ending changes few of them.
+
+    Four letters: McNamee and Mayfield 2004, the best single length over eight European languages.
+    """
+    found = word_terms(text)
+    parts = [word[at : at + _PART] for word in found if len(word) > _PART for at in range(len(word) - _PART + 1)]
+    return [*found, *parts, *_IDEOGRAPHS.findall(text)]
+
+
+_PART = 4
+_IDEOGRAPHS = re.compile(r"(?=([\u3040-\u9fff]{2}))")
+
+
+class Bm25:
+    """Okapi BM25 (Lucene's form) over the terms of texts."""
+
+    def __init__(self, texts: Sequence[str], terms: Callable[[str], list[str]] = part_terms) -> None:
+        self._terms = terms
         self._numbers: dict[str, int] = {}
-        tokens = [[self._number(word) for word in _folded(text)] for text in texts]
+        tokens = [[self._number(term) for term in terms(text)] for text in texts]
         self._size = len(texts)
         self._index = bm25s.BM25(method="lucene")
         if self._numbers:
             self._index.index((tokens, self._numbers), show_progress=False)
 
-    def _number(self, word: str) -> int:
-        return self._numbers.setdefault(word, len(self._numbers))
+    def _number(self, term: str) -> int:
+        return self._numbers.setdefault(term, len(self._numbers))
 
     def search(self, query: str, k: int) -> Ranking:
-        """The k best documents that share a word with the query."""
-        asked = [self._numbers[word] for word in _folded(query) if word in self._numbers]
+        """The k best documents that share a term with the query."""
+        asked = [self._numbers[term] for term in self._terms(query) if term in self._numbers]
         if not asked:
             return []
         scores = np.asarray(self._index.get_scores_from_ids(asked), np.float64)
@@ -193,10 +214,6 @@ def reciprocal_rank(found: Sequence[Sequence[str]], gold: Sequence[set[str]], se
         if true
     ]
     return mean(ranks, seed=seed) if ranks else NOTHING
-
-
-def _folded(text: str) -> list[str]:
-    return [word for word in words(text.lower()) if word[0].isalnum()]
 
 
 def _hashes(text: str) -> npt.NDArray[np.uint64]:
