@@ -114,7 +114,7 @@ def show(steps: "Ladder", asked: "list[Mistake]", found: "pa.Table", out: Path, 
     if not steps.documents:
         said.print(line("note: the corpus holds no documents, so none stands behind an error"))
     elif not rows:
-        said.print(line("note: no document was found; they share no word with the errors: try --stages gradients"))
+        said.print(line("note: no document was found; they share no word with the errors: try --stages hidden"))
     elif len(steps.documents) == 1:
         said.print(line("note: the corpus holds one document; it is first because there is no other"))
     for text in steps.costs.lines():

@@ -149,38 +149,20 @@ def fuse(rankings: Mapping[str, Sequence[int]], weights: Mapping[str, float] | N
 
 
 class Retrieval:
-    """Every stage over one set of documents. `vectors_ND` are optional, one row per document in the order given."""
+    """BM25 and spans over one set of documents."""
 
-    def __init__(self, documents: Sequence[Document], vectors_ND: npt.NDArray[np.float32] | None = None) -> None:
-        """Raises ValueError where vectors and documents differ in number."""
-        if vectors_ND is not None and len(vectors_ND) != len(documents):
-            raise ValueError(f"{len(vectors_ND)} vectors for {len(documents)} documents")
+    def __init__(self, documents: Sequence[Document]) -> None:
         self.ids = [document.id for document in documents]
         texts = [document.text for document in documents]
         self._bm25 = Bm25(texts)
         self._spans = Spans(texts)
-        self._vectors = None if vectors_ND is None else Vectors(vectors_ND)
 
-    def search(
-        self,
-        query: str,
-        k: int = 100,
-        vector_D: npt.NDArray[np.float32] | None = None,
-        stages: Sequence[str] = ("bm25", "spans", "vectors"),
-        deep: int = 1000,
-    ) -> list[Found]:
-        """The k best documents. Each stage proposes `deep`; a stage without what it needs is left out."""
-        found: dict[str, Ranking] = {}
-        spans: dict[int, Span] = {}
-        if "bm25" in stages:
-            found["bm25"] = self._bm25.search(query, deep)
-        if "spans" in stages:
-            asked = words(query)
-            shared = self._spans.search(query, deep)
-            spans = {d: Span(size, " ".join(asked[start : start + size])) for d, size, start in shared}
-            found["spans"] = [(document, float(size)) for document, size, _ in shared]
-        if "vectors" in stages and self._vectors is not None and vector_D is not None:
-            found["vectors"] = self._vectors.search(vector_D, deep)
+    def search(self, query: str, k: int = 100, deep: int = 1000) -> list[Found]:
+        """The k best documents. Each stage proposes `deep`."""
+        asked = words(query)
+        shared = self._spans.search(query, deep)
+        spans = {d: Span(size, " ".join(asked[start : start + size])) for d, size, start in shared}
+        found = {"bm25": self._bm25.search(query, deep), "spans": [(d, float(size)) for d, size, _ in shared]}
         fused = fuse({stage: [document for document, _ in ranking] for stage, ranking in found.items()})[:k]
         places = {s: {d: (rank, score) for rank, (d, score) in enumerate(r, 1)} for s, r in found.items()}
         return [self._found(document, score, places, spans) for document, score in fused]
