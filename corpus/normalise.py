@@ -13,7 +13,7 @@ from ftfy.badness import is_bad
 from ftfy.fixes import fix_c1_controls
 
 from filters.kernels.compiled import U32
-from filters.kernels.unusual import BLANKS, COMPOSED, GARBLED, NO_BREAK, SURROGATE, UNCLEAN, look
+from filters.kernels.unusual import BLANKS, COMPOSED, GARBLED, NO_BREAK, RETURN, SURROGATE, UNCLEAN, look, trimmed
 
 # ftfy's own test reads 6 MB/s. These sequences are what UTF-8 that was read as windows-1252, or as windows-1251, must
 # contain: a lead byte and as many continuation bytes as it asks for, so that an é before an ellipsis is none.
@@ -32,9 +32,7 @@ MOJIBAKE = (
 )
 NEWLINES = re.compile("\r|[\x0b\x0c\x1c-\x1e\u2028\u2029]")
 REMOVED = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
-TRAILING = re.compile("[ \t]+\n")
 SPACES = re.compile("[\u2000-\u200a\u202f\u205f]")
-BLANK_LINES = re.compile("\n{3,}")
 BLANK = " \t\n"
 MAX_ROUNDS = 4  # mojibake of mojibake needs two; the last round only finds nothing to do
 
@@ -59,13 +57,14 @@ def _once(text: str) -> tuple[str, int, bool]:
 
     Not where only blank space went, but for a garbled line: whether it is one is judged with its spaces.
     """
-    before = len(text)
-    if "\r\n" in text:
-        text = text.replace("\r\n", "\n")
-    changed = before - len(text)
-    deep = 0
+    changed = deep = 0
     data = text.encode("utf-8", "surrogatepass")
     found = look(np.frombuffer(data, np.uint8))
+    if found & RETURN:
+        changed = text.count("\r\n")
+        text = text.replace("\r\n", "\n")
+        data = text.encode("utf-8", "surrogatepass")
+        found = look(np.frombuffer(data, np.uint8))
     if found & UNCLEAN or (found & SURROGATE and REMOVED.search(text)):
         text, deep = _clean(text)
         data = text.encode("utf-8")
@@ -92,7 +91,8 @@ def _clean(text: str) -> tuple[str, int]:
     if any("\x80" <= c <= "\x9f" for c in set(text)):
         # bytes of windows-1252 that were read as latin-1: browsers show them as they were meant. UTF-8 that was read
         # as latin-1 has them too, and would be lost by that.
-        repaired = "\n".join(fix_c1_controls(_ungarbled(line)) for line in text.split("\n"))
+        lines = text.split("\n")
+        repaired = "\n".join(line if line.isascii() else fix_c1_controls(_ungarbled(line)) for line in lines)
         changed = _not_ascii(text) if len(repaired) != len(text) else _differences(text, repaired)
         text = repaired
     text, replaced = NEWLINES.subn("\n", text)
@@ -142,12 +142,5 @@ def _repair(data: bytes) -> tuple[str, int]:
 
 def _trim(text: str, blanks: bool) -> tuple[str, int]:
     before = len(text)
-    if blanks:
-        for space in (" \n", "\t\n") * 2:  # most ends of lines have one; what is left has more, or both kinds
-            text = text.replace(space, "\n")
-        if " \n" in text or "\t\n" in text:
-            text = TRAILING.sub("\n", text)
-        if "\n\n\n" in text:
-            text = BLANK_LINES.sub("\n\n", text)
-    text = text.strip(BLANK)
+    text = trimmed(text.encode("utf-8")).decode("utf-8") if blanks else text.strip(BLANK)
     return text, before - len(text)

@@ -11,6 +11,7 @@ SURROGATE = 2  # perhaps half of a pair: Hangul begins with the same byte
 GARBLED = 4  # perhaps UTF-8 that was read as windows-1252 or windows-1251
 COMPOSED = 8  # a code point from U+0300 up, but for General Punctuation: below, all is in NFC
 NO_BREAK = 16
+RETURN = 64
 BLANKS = 32  # white space before the end of a line, or two empty lines
 
 _PLAIN, _CONTROL, _NEWLINE, _C2, _LEAD, _E2, _ED, _EF, _HIGH = range(9)
@@ -37,13 +38,38 @@ def look(data: U8) -> int:
     return found
 
 
+def trimmed(data: bytes) -> bytes:
+    """Without spaces and tabs at line ends, without more than one empty line in a row, without blanks around it."""
+    out = np.empty(len(data), np.uint8)
+    return out[: _trim(np.frombuffer(data, np.uint8), out)].tobytes()
+
+
+@compiled
+def _trim(data: U8, out: U8) -> int:
+    used = 0
+    for byte in data:
+        if byte == 10:
+            while used and (out[used - 1] == 32 or out[used - 1] == 9):
+                used -= 1
+            if used > 1 and out[used - 1] == 10 and out[used - 2] == 10:
+                continue
+        elif used == 0 and (byte == 32 or byte == 9):
+            continue
+        if used or byte != 10:
+            out[used] = byte
+            used += 1
+    while used and (out[used - 1] == 32 or out[used - 1] == 9 or out[used - 1] == 10):
+        used -= 1
+    return used
+
+
 @compiled
 def _meaning(data: U8, i: Any, kind: Any) -> int:
     if kind == _NEWLINE:
         last = data[i - 1] if i else np.uint8(0)
         return BLANKS if last == 32 or last == 9 or (last == 10 and i > 1 and data[i - 2] == 10) else 0
     if kind == _CONTROL:
-        return UNCLEAN
+        return UNCLEAN | RETURN if data[i] == 13 else UNCLEAN
     second = data[i + 1]
     if kind == _C2:
         return UNCLEAN if second < 0xA0 else (NO_BREAK if second == 0xA0 else 0)
