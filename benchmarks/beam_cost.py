@@ -2,9 +2,9 @@
 
     python benchmarks/beam_cost.py [--megabytes 40] [--rounds 3]
 
-The same input (JSON lines made of ../shared/data) and recipe for both, whole processes in turn on one worker. Seconds of
-processor time are of a process and its children, so what runs beside it does not count; both runs end with the same
-content hashes. Expected: at most 10 % more processor time.
+The same input (JSON lines made of ../shared/data) and recipe for both, whole processes in turn on one worker. Seconds
+of processor time are of a process and its children, so what runs beside it does not count; both runs end with the
+same content hashes. Expected: at most 10 % more processor time.
 """
 
 import argparse
@@ -73,6 +73,9 @@ def main() -> None:
     """Run both in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=40)
+    parser.add_argument(
+        "--texts", type=Path, help="a folder to keep the input in, or where it lies from an earlier run"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -83,8 +86,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        count, size = resampled.write(SHARED / "data", folder / "texts", options.megabytes * 1e6, 8)
-        settings = overrides(folder / "texts")
+        texts = options.texts or folder / "texts"
+        if not texts.exists():
+            resampled.write(SHARED / "data", texts, options.megabytes * 1e6, 8)
+        count, size = resampled.measured(texts)
+        settings = overrides(texts)
         print(f"{count:,} documents, {size / 1e6:.1f} MB of JSON lines, one worker")
         print(f"{'round':>5} {'loop s':>8} {'build s':>8} {'loop cpu s':>11} {'build cpu s':>12} {'more cpu':>9}")
         told = []
@@ -99,7 +105,10 @@ def main() -> None:
             if number:
                 told.append((plain, beam))
                 more = beam[1] / plain[1] - 1
-                print(f"{number:5} {plain[0]:8.1f} {beam[0]:8.1f} {plain[1]:11.1f} {beam[1]:12.1f} {more:+9.1%}", flush=True)
+                print(
+                    f"{number:5} {plain[0]:8.1f} {beam[0]:8.1f} {plain[1]:11.1f} {beam[1]:12.1f} {more:+9.1%}",
+                    flush=True,
+                )
         print(f"median {statistics.median(beam[1] / plain[1] - 1 for plain, beam in told):+.1%} of processor time")
 
 

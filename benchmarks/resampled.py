@@ -89,8 +89,18 @@ def _lines(text: str) -> tuple[list[str], str]:
     return (lines, "\n") if len(lines) > 3 else (_SENTENCE.split(text), " ")
 
 
-def write(data: Path, folder: Path, num_bytes: float, num_files: int) -> tuple[int, int]:
-    """At least so many bytes of JSON lines, dealt to gzip files; returns documents and bytes."""
+def measured(folder: Path) -> tuple[int, int]:
+    """Documents and bytes of what `write` left in a folder."""
+    count = size = 0
+    for path in sorted(folder.glob("*.jsonl.gz")):
+        with gzip.open(path) as lines:
+            for line in lines:
+                count, size = count + 1, size + len(line)
+    return count, size
+
+
+def write(data: Path, folder: Path, num_bytes: float, num_files: int) -> None:
+    """At least so many bytes of JSON lines, dealt to gzip files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [gzip.open(folder / f"{n:02}.jsonl.gz", "wb", compresslevel=4) for n in range(num_files)]  # noqa: SIM115
     count = size = 0
@@ -102,4 +112,3 @@ def write(data: Path, folder: Path, num_bytes: float, num_files: int) -> tuple[i
             break
     for file in files:
         file.close()
-    return count, size

@@ -2,8 +2,8 @@
 
     python benchmarks/text_curation.py [--megabytes 100] [--files 8] [--workers 2] [--repeat 3] [--alone]
 
-Makes JSON lines of real text (benchmarks/resampled.py), deals them to gzip files, then runs as whole processes, in turn:
-our build (recipe jsonl.toml, FineWeb's filters, near-dedup 14 x 8) and ../shared/peers/datatrove_fineweb.py in an
+Makes JSON lines of real text (benchmarks/resampled.py), deals them to gzip files, then runs as whole processes, in
+turn: our build (recipe jsonl.toml, FineWeb's filters, near-dedup 14 x 8) and ../shared/peers/datatrove_fineweb.py in an
 environment of its own (benchmarks/curation.py makes it). Prints seconds, MB/s, the ratio, what each kept, and how our
 seconds divide among stages. Ratios count, single seconds do not: the machine may be busy.
 """
@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from curation import ROOT, SHARED, theirs, timed
 import resampled
+from curation import ROOT, SHARED, theirs, timed
 
 RECIPE = ROOT / "corpus" / "recipes" / "jsonl.toml"
 # As datatrove runs C4 for FineWeb, and nothing that FineWeb has not.
@@ -50,19 +50,25 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3, help="best of so many runs of ours")
+    parser.add_argument(
+        "--texts", type=Path, help="a folder to keep the input in, or where it lies from an earlier run"
+    )
     parser.add_argument("--alone", action="store_true", help="without the peer")
     options = parser.parse_args()
     if not (SHARED / "data").exists():
         sys.exit(f"{SHARED / 'data'} is not there: this benchmark needs the shared data")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        count, size = resampled.write(SHARED / "data", out / "texts", options.megabytes * 1e6, options.files)
-        ours(out / "texts", out / "warm", options.workers)  # byte code and kernels, once per clone
-        best = min(ours(out / "texts", out / "run", options.workers) for _ in range(options.repeat))
+        texts = options.texts or out / "texts"
+        if not texts.exists():
+            resampled.write(SHARED / "data", texts, options.megabytes * 1e6, options.files)
+        count, size = resampled.measured(texts)
+        ours(texts, out / "warm", options.workers)  # byte code and kernels, once per clone
+        best = min((ours(texts, out / "run", options.workers) for _ in range(options.repeat)), key=lambda run: run[0])
         rows = [("winnow", *best[:2])]
         if not options.alone:
-            rows.append(("datatrove", *theirs(out / "texts", out, options.workers)))
-    print(f"{count:,} documents, {size / 1e6:.1f} MB, {options.files} files, {options.workers} workers, {os.cpu_count()} cores")
+            rows.append(("datatrove", *theirs(texts, out, options.workers)))
+    print(f"{count:,} documents, {size / 1e6:.1f} MB of JSON lines, {options.workers} workers, {os.cpu_count()} cores")
     print(f"{'':10} {'seconds':>8} {'MB/s':>7} {'ratio':>7}  kept before and after dedup")
     for name, seconds, kept in rows:
         print(f"{name:10} {seconds:8.1f} {size / 1e6 / seconds:7.1f} {rows[-1][1] / seconds:6.1f}x  {kept}")

@@ -75,6 +75,9 @@ def estimate(
 
     Example: python -m corpus estimate corpus/recipes/web.toml --sample 16 --core-hour-price 0.04
     """
+    from corpus.workers import prepare
+
+    prepare()
     from corpus import estimate as estimates
 
     estimates.show(recipe, overrides, parts, price)

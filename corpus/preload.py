@@ -10,7 +10,7 @@ import pyarrow as pa
 
 import corpus.documents
 import corpus.duplicates
-import corpus.write
+import corpus.write  # noqa: F401
 from corpus.dedup import Settings
 from corpus.dedup.keys import keys
 from corpus.workers import die_with_parent

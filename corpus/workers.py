@@ -4,6 +4,7 @@ pebble keeps the processes; this file adds what it cannot know: which document w
 and that a task may be started again with that document left out.
 """
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -133,6 +134,8 @@ def prepare() -> None:
     if sys.platform == "linux":
         _context()
         forkserver.ensure_running()
+        # It would end by itself; waited for, its seconds and its workers' count as this process's.
+        atexit.register(forkserver._forkserver._stop)  # type: ignore[attr-defined]
 
 
 def _context() -> Any:

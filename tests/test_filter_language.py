@@ -60,7 +60,15 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 
 def test_the_compiled_loop_answers_as_fasttext_itself_does() -> None:
-    odd = ["</s> hello", "hello </s> wie geht es", "__label__en x", "\0\0 a", "日本語のテキストです。", "é" * 999, " \t\r\f"]
+    odd = [
+        "</s> hello",
+        "hello </s> wie geht es",
+        "__label__en x",
+        "\0\0 a",
+        "日本語のテキストです。",
+        "é" * 999,
+        " \t\r\f",
+    ]
     texts = [*TEXTS, *odd, *(text * 7 for text in TEXTS)]
     step = Language(characters=100, top=4)
     signals = step.measure(pa.table({"text": pa.array([*texts, None], pa.large_string())})).to_pylist()

@@ -1,4 +1,4 @@
-"""Edits carried out on Arrow's own buffers: where spans of code points lie in bytes, texts without them, what they held."""
+"""Edits carried out on Arrow's own buffers: where their spans lie, texts without these, and what these held."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One look at a text for what normalisation might have to change: most texts have none of it, and pay for this alone."""
+"""One look at a text for what normalisation might have to change: most have none of it, and pay for this alone."""
 
 from typing import Any
 

@@ -72,7 +72,7 @@ def _model(reader: _Reader) -> Model:
     reader.numbers("d")
     if (magic, version, loss, kind, words) != (_MAGIC, _VERSION, _HIERARCHICAL, _SUPERVISED, 1) or most < 1:
         raise _OtherKind
-    size, num_words, num_labels, _, num_kept = reader.numbers("3i2q")
+    size, num_words, _, _, num_kept = reader.numbers("3i2q")
     entries = [(reader.word(), *reader.numbers("qb")) for _ in range(size)]
     if num_kept < 0:
         raise _OtherKind
@@ -139,4 +139,3 @@ def _tree(counts: I64, weights: F32) -> Tree:
                 children[made - leaves, side], node = node, node + 1
         total[made] = sum(total[child] for child in children[made - leaves].tolist())
     return Tree(children, np.ascontiguousarray(weights[: leaves - 1]))
-
