@@ -43,6 +43,7 @@ Slice = tuple[str, int, int, int]  # a file of `gather`, the batch of the space,
 
 FOLDER = "stages/dedup"
 _RANGE = 4_000_000  # hashes that meet at once
+_BATCH = 3_000_000  # memberships of documents in buckets that are decided at once, at some 60 bytes each
 _GROUPS = 256  # so many files at most for each step to open
 _ENTRIES = pa.schema([("hash", pa.uint64()), ("docref", pa.uint64())])
 _MET = pa.schema([("batch", pa.int32()), ("bucket", pa.int32()), ("docref", pa.uint64())])
@@ -161,7 +162,7 @@ def connect(folder: Path, item: Connected, skip: Skip, heartbeat: Path) -> int:
     for space, path in met:
         table = read_arrow(Path(path))
         found.join(space, table["hash"].to_numpy(), numbers(table["docref"].to_numpy()))
-    batch, needed = found.batches(), found.needed()
+    batch, needed = found.batches(_BATCH), found.needed()
     for _, path in met:
         _sort_by_batch(Path(path), batch, numbers)
     with writing_arrow(folder / "candidates.arrow", _CANDIDATES) as out:
