@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 MISSING = 3
-# Spark 3 reaches into these from Java 17 on; Beam's own launcher opens them too, and Flink does not mind.
+# Spark 3 reaches into these from Java 17 on; Beam's own launcher opens them too. For Flink they should change nothing.
 OPENED = [
     f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("sun.nio.ch", "java.nio", "java.util", "java.lang.invoke")
 ]

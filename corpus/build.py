@@ -57,7 +57,7 @@ def build(
         workers = None if away else Workers(min(num_workers, len(planned.parts)))
         try:
             if workers:
-                workers.warm(_warm)
+                workers.start()
             return _stages(recipe, planned, folder, workers, beam_options, started, mirror)
         finally:
             if workers:
@@ -113,17 +113,13 @@ def _stages(
 
     stages = Build(recipe, planned, run, workers, beam_options, mirror)
     stages()
+    proving = time.perf_counter()
     told = finish(recipe, planned, run, stages.tasks, mirror)
+    stages.seconds["proof"] = time.perf_counter() - proving
     write_timing(run, workers.num_workers if workers else 0, stages.seconds, started)
     if mirror:
         mirror.push()
     return told
-
-
-def _warm() -> None:
-    """In a worker: load what every task needs."""
-    import corpus.documents
-    import corpus.write  # noqa: F401
 
 
 def _check_named(recipe: Recipe, run: Path) -> None:

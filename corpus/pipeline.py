@@ -5,6 +5,7 @@ dedup       band hashes through a shuffle, candidates verified on their text, ve
 write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
+import functools
 import logging
 import sys
 import time
@@ -20,10 +21,9 @@ from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from corpus import corrections, elsewhere, marks, measure, tombstones, transforms
-from corpus.against import FOLDER, earlier, earlier_part
+from corpus import corrections, duplicates, elsewhere, marks, measure, tombstones, transforms
+from corpus.against import FOLDER, earlier
 from corpus.documents import OBEYED, documents_part, measured
-from corpus.duplicates import MARK, gather_part, propose, settle, shingles_part
 from corpus.failures import Failure
 from corpus.parts import Damaged, check_intact, done, marked
 from corpus.plan import Plan, Task
@@ -42,8 +42,8 @@ _TEXTS = (
     "stages/extract/part-{part}.done.json",
     "stages/measure/part-{part}.edits.parquet",
 )
-_SHINGLED = "stages/dedup/part-{part}.shingles.arrow"
-_VERDICTS = "stages/dedup/part-{part}.parquet"
+_CANDIDATES = f"{duplicates.FOLDER}/{duplicates.CANDIDATES}"
+_VERDICTS = f"{duplicates.FOLDER}/part-{{part}}.parquet"
 
 _MOST_REPAIRS = 20  # of damaged files in one build; more is a broken disk
 _ATTEMPTS = 3  # at a stage on another runner: a worker that dies costs what it had in hand, not the build
@@ -118,7 +118,7 @@ class Build:
         missing.sort(key=lambda task: -task.part.num_bytes)
 
         def add(pipeline: beam.Pipeline) -> None:
-            work = self._at(documents_part, _EXTRACTED, _MEASURED, OBEYED)
+            work = self._at(documents_part, reads=(_EXTRACTED, _MEASURED, OBEYED))
             _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(work)
 
         self._stage("documents", missing, add, lambda task: task.mark("extract") if measured(task) else None)
@@ -126,30 +126,48 @@ class Build:
     def _dedup(self) -> None:
         before = [[part.run, part.name, part.fingerprint] for _, part in self._earlier]
         fingerprint = digest([[measure.fingerprint(task) for task in self.tasks], self._settings["dedup"], before])
-        mark = self.run / MARK
-        if done(mark, fingerprint):
-            return
+        mark = self.run / duplicates.MARK
+        if not done(mark, fingerprint):
+            self._compare(mark, fingerprint)
+        duplicates.clear(self.run)
+
+    def _compare(self, mark: Path, fingerprint: str) -> None:
         mark.parent.mkdir(parents=True, exist_ok=True)
         for stale in mark.parent.iterdir():
             stale.unlink()
         self._forget_others()
-        numbered = list(enumerate(self.tasks))
+        members: list[duplicates.Member] = [*enumerate(self.tasks), *self._earlier]
+        grouped = duplicates.groups(members)
+        folder, settings = mark.parent, self.recipe.dedup
+        runs = [part.run for _, part in self._earlier]
+        work = {
+            "gather": self._at(duplicates.gather, folder, duplicates.ranges(self.tasks), reads=(_MEASURED,)),
+            "meet": self._at(duplicates.meet, folder),
+            "connect": self._at(duplicates.connect, folder),
+            "describe": self._at(duplicates.describe, folder, reads=(_CANDIDATES, _KEYS, *_TEXTS)),
+            "settle": self._at(duplicates.settle, folder, settings, runs),
+            "deliver": self._at(duplicates.deliver),
+        }
+        finish = self._at(duplicates.finish_dedup, mark, fingerprint, reads=(_VERDICTS,))
 
         def add(pipeline: beam.Pipeline) -> None:
-            once = pipeline | "once" >> beam.Create([[*numbered, *self._earlier]], reshuffle=False)
-            parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=self._spread)
-            keys = parts | "keys" >> transforms.OnWorkers(self._at(gather_part, _MEASURED))
-            if self._earlier:
-                others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=self._spread)
-                keys = (keys, others | "earlier" >> transforms.OnWorkers(earlier_part)) | beam.Flatten()
-            colliding = keys | transforms.Collide()
-            proposed = beam.FlatMap(self._at(propose, _KEYS), beam.pvalue.AsList(colliding))
-            needed = once | "propose" >> proposed.with_output_types(Any)
-            if self._spread:
-                needed |= "spread" >> beam.Reshuffle()
-            sets = needed | "shingles" >> transforms.OnWorkers(self._at(shingles_part, *_TEXTS))
-            sides = (beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
-            _ = once | "settle" >> beam.Map(self._at(settle, _KEYS, _SHINGLED), *sides, fingerprint)
+            once = pipeline | "once" >> beam.Create([grouped], reshuffle=False)
+
+            def after(name: str, items: Callable[..., Any], *steps: beam.PCollection) -> beam.PCollection:
+                return once | name >> transforms.After(items, work[name], steps, self._spread)
+
+            gathered = (
+                pipeline
+                | "groups" >> beam.Create(grouped, reshuffle=self._spread)
+                | "gather" >> transforms.OnWorkers(work["gather"])
+            )
+            met = gathered | "meet" >> transforms.Meet(work["meet"])
+            connected = after("connect", duplicates.all_that_met, gathered, met)
+            described = after("describe", duplicates.where_any, connected)
+            settled = after("settle", duplicates.batches, connected, described)
+            delivered = after("deliver", duplicates.deliveries, settled)
+            waiting = [beam.pvalue.AsList(step) for step in (settled, delivered)]
+            _ = once | "done" >> beam.Map(finish, *waiting)
 
         self._stage("dedup", self.tasks, add)
 
@@ -161,7 +179,7 @@ class Build:
                 path.unlink()
 
     def _write(self) -> None:
-        mark = self.run / MARK
+        mark = self.run / duplicates.MARK
         check_intact(mark, *(mark.parent / name for name in marked(mark).get("hashes", {})))
         for task in self.tasks:
             verdicts = verdicts_file(task)
@@ -170,7 +188,7 @@ class Build:
         missing = [task for task in self.tasks if not done(task.mark("write"), task.marks["write"], *written(task))]
 
         def add(pipeline: beam.Pipeline) -> None:
-            work = self._at(write_part, _EXTRACTED, _MEASURED, _VERDICTS, corrections.FILE)
+            work = self._at(write_part, reads=(_EXTRACTED, _MEASURED, _VERDICTS, corrections.FILE))
             _ = pipeline | beam.Create(missing, reshuffle=self._spread) | transforms.OnWorkers(work)
 
         def finished(task: Task) -> Path | None:
@@ -179,9 +197,11 @@ class Build:
 
         self._stage("write", missing, add, finished)
 
-    def _at(self, work: Callable[..., Any], *reads: str) -> Callable[..., Any]:
-        """Work on the run, wherever it lies."""
-        return Away(work, self._mirror.url, reads).do if self._mirror else work
+    def _at(self, work: Callable[..., Any], *first: Any, reads: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """Work on the run, wherever it lies, with `first` as its first arguments; `reads` as `Away` has it."""
+        if self._mirror:
+            return Away(work, first, self._mirror.url, self.run, reads).do
+        return functools.partial(work, *first) if first else work
 
     def _stage(
         self,
@@ -198,9 +218,9 @@ class Build:
         meter = Meter(name, sum(sizes.values()))
 
         def tell(result: dict[str, Any]) -> None:
-            meter.part_done(
-                result["rows"], result.get("read_bytes", 0), sizes.get(result["part"], 0), result.get("docs")
-            )
+            parts = result["parts"] if "parts" in result else [result["part"]]
+            units = sum(sizes.get(part, 0) for part in parts)
+            meter.part_done(result["rows"], result.get("read_bytes", 0), units, result.get("docs"))
 
         if not tasks:
             pass

@@ -23,7 +23,7 @@ from corpus.plan import Task
 _CONNECTIONS = 8  # at a time; a request mostly waits
 # What the process that plans a build reads itself. Of everything else it only asks whether it is there.
 _SMALL = (".json", ".csv")
-_READ_WHOLE = ("stages/dedup/", "stages/against/")
+_READ_WHOLE = ("stages/dedup/part-", "stages/against/part-")
 _MARK = ".done.json"
 _MANIFEST = "manifest.json"
 
@@ -43,7 +43,8 @@ class Mirror:
     def pull(self, patterns: Sequence[str], parts: set[str]) -> None:
         """Bring every object that matches, `{part}` being any of `parts`; one listing for each pattern."""
         [one] = parts if len(parts) == 1 else ["*"]
-        found = [file for pattern in patterns for file in files.listed(f"{self.url}/{pattern.format(part=one)}")]
+        named = [pattern.format(part=one) for pattern in patterns if parts or "{" not in pattern]
+        found = [file for name in named for file in files.listed(f"{self.url}/{name}")]
         names = {self._name(file) for file in found}
         self.fetch(name for name in names if not _part(name) or _part(name) in parts)
 
@@ -120,28 +121,34 @@ class Away:
     """Work of a task on a run folder, done on a mirror of it: the files that it `reads` first, what it wrote after."""
 
     work: Callable[..., Any]
+    first: tuple[Any, ...]  # its first arguments
     url: str
-    reads: tuple[str, ...]  # names in the run; {part} stands for the name of each part in hand
+    run: Path  # where tasks and paths lie for the process that plans
+    reads: tuple[str, ...]  # names in the run besides those of the item; {part} stands for each part in hand
 
     def do(self, item: Any, *rest: Any) -> Any:
-        """`item` is a task, or holds some. On the pool the last argument is a heartbeat: the folder lies beside it."""
-        tasks = list(_tasks(item))
-        if not tasks:  # a part of an earlier run, which lies here
-            return self.work(item, *rest)
+        """Of `item` every task, and every path in the run, stands in the mirror for `work`; files of paths are brought.
+
+        On the pool the last argument is a heartbeat: the folder lies beside it.
+        """
         with _folder(rest) as folder:
             mirror = Mirror(self.url, folder)
-            mirror.pull(self.reads, {task.part.name for task in tasks})
+            held = list(_inside(item))
+            mirror.pull(self.reads, {task.part.name for task in held if isinstance(task, Task)})
+            paths = {path for path in held if isinstance(path, Path) and path.is_relative_to(self.run)}
+            mirror.fetch(path.relative_to(self.run).as_posix() for path in paths)
             try:
-                result = self.work(_moved(item, folder), *rest)
-                result = result if isinstance(result, dict | str | None) else list(result)
+                result = self.work(*_moved(self.first, self.run, folder), _moved(item, self.run, folder), *rest)
             except Damaged as error:
+                if not Path(error.mark).is_relative_to(folder):  # of an earlier run, which lies here
+                    raise
                 # Without its mark the part is made anew, by whoever comes next.
                 name = Path(error.mark).relative_to(folder).as_posix()
                 files.delete([f"{self.url}/{name}"])
                 told = f"{self.url}/{Path(error.path).relative_to(folder).as_posix()}"
-                raise Damaged(told, str(tasks[0].run / name)) from None
+                raise Damaged(told, str(self.run / name)) from None
             mirror.push()
-        return _moved(result, tasks[0].run)
+        return _moved(result, folder, self.run)
 
 
 @contextlib.contextmanager
@@ -159,19 +166,23 @@ def _folder(arguments: Sequence[Any]) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tasks(item: Any) -> Iterator[Task]:
-    if isinstance(item, Task):
+def _inside(item: Any) -> Iterator[Task | Path]:
+    if isinstance(item, Task | Path):
         yield item
     elif isinstance(item, tuple | list):
         for inner in item:
-            yield from _tasks(inner)
+            yield from _inside(inner)
 
 
-def _moved(item: Any, run: Path) -> Any:
-    """The same with every task on another folder."""
+def _moved(item: Any, old: Path, new: Path) -> Any:
+    """The same with every task and path of the one folder in the other."""
     if isinstance(item, Task):
-        return dataclasses.replace(item, run=run)
-    return type(item)(_moved(inner, run) for inner in item) if isinstance(item, tuple | list) else item
+        return dataclasses.replace(item, run=new)
+    if isinstance(item, Path):
+        return new / item.relative_to(old) if item.is_relative_to(old) else item
+    if isinstance(item, dict):
+        return {key: _moved(value, old, new) for key, value in item.items()}
+    return type(item)(_moved(inner, old, new) for inner in item) if isinstance(item, tuple | list) else item
 
 
 def _part(name: str) -> str:
