@@ -60,6 +60,7 @@ def main() -> None:
     options = json_format.MessageToJson(info.pipeline_options)
     os.environ |= {
         "WORKER_ID": args.id,
+        "WORKER_PROCESS": str(os.getpid()),  # which it keeps below
         "PIPELINE_OPTIONS": options,
         "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{args.control_endpoint}"',
         "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{args.logging_endpoint}"',

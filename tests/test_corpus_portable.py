@@ -42,7 +42,7 @@ split_mb = 0.002
 keep = ["en"]
 min_score = 0.3
 """
-# An engine that notes whose code it runs on, and that kills the worker above it, once, where the test says so.
+# An engine that notes whose code it runs on, and that kills Beam's worker above it, once, where the test says so.
 ENGINE = """
 import os
 import signal
@@ -63,7 +63,7 @@ def extract(page):
     order = folder / "kill"
     if "MARKED" in page.html and order.exists():
         order.unlink()
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(int(os.environ["WORKER_PROCESS"]), signal.SIGKILL)
         signal.pause()
     return Extracted(page.html.partition("<p>")[2].partition("</p>")[0])
 """
