@@ -18,6 +18,7 @@ from corpus.failures import Failure
 
 BEAT_SECONDS = 5.0  # between signs of life of a build in a store
 _BEATS_TO_DEATH = 6
+_BEATS_OF_LEASE = 5  # fewer: what another may take for dead has stopped before
 
 
 class FolderInUse(Failure):
@@ -43,20 +44,29 @@ def held_in_store(url: str, beat_seconds: float | None = None) -> Iterator[Calla
     Each build shows an object of its own under lock/ first and looks for others after that, so of two at least one
     sees the other and refuses: a store that lists what was stored is enough. A build that lives changes its object
     again and again; one that does not within six beats, counted here and by no clock of another machine, is taken for
-    dead. Should it live all the same, it stops before it changes anything more, and its workers write what the others
-    do.
+    dead. A build whose last change is five beats old, because it or the store stood still, stops before it changes
+    anything more: a change that was on its way meanwhile may arrive after its object was removed, and bring it back.
+    Its workers write what the others do.
     """
     beat = beat_seconds or BEAT_SECONDS
     mine = f"{url}/lock/{secrets.token_hex(8)}.json"
     lost, stop = threading.Event(), threading.Event()
 
+    signed = 0.0
+
     def sign(count: int) -> None:
+        nonlocal signed
+        began = _now()
         files.put(json.dumps({"host": socket.gethostname(), "process": os.getpid(), "beat": count}).encode(), mine)
+        signed = began
 
     def check() -> None:
-        if lost.is_set() or not files.listed(mine):
+        if lost.is_set() or _now() - signed > _BEATS_OF_LEASE * beat or not files.listed(mine):
             lost.set()
-            raise FolderInUse(f"{url}: another build took this one for dead and goes on in its place")
+            raise FolderInUse(
+                f"{url}: this build gave no sign of life for {_BEATS_OF_LEASE * beat:.0f} s, and another may go on in "
+                "its place; the same command goes on where this one ended"
+            )
 
     def live() -> None:
         count = 0
@@ -81,6 +91,11 @@ def held_in_store(url: str, beat_seconds: float | None = None) -> Iterator[Calla
         stop.set()
         thread.join()
         files.delete([mine])
+
+
+def _now() -> float:
+    """Seconds that count while the machine sleeps, where it can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _bury(url: str, other: str, beat: float) -> None:

@@ -15,7 +15,7 @@ import pytest
 from conftest import prose, write_jsonl
 from local_store import BUCKET, environment, local_store, reached
 
-from corpus import cli, files, remove
+from corpus import cli, files, lock, remove
 from corpus.build import build
 from corpus.fetch import NotFetched, fetch
 from corpus.lock import FolderInUse, held_in_store
@@ -32,8 +32,8 @@ files = ["{folder}/*.jsonl"]
 [write]
 split_mb = 0.01
 """
-# A build whose lock is dead to others after a second, not thirty.
-SHORT_BEATS = "import sys, corpus.lock; corpus.lock.BEAT_SECONDS = 0.2; from corpus.cli import main; main()"
+# A build whose lock is dead to others after six seconds, not thirty.
+SHORT_BEATS = "import sys, corpus.lock; corpus.lock.BEAT_SECONDS = 1; from corpus.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +220,9 @@ def test_a_killed_build_goes_on_elsewhere(folder: Path, store: dict[str, str], r
 
 def test_a_second_build_refuses(store: dict[str, str]) -> None:
     url = address("locked")
-    with held_in_store(url, 0.2), pytest.raises(FolderInUse, match="is writing here"), held_in_store(url, 1.0):
+    with held_in_store(url, 1.0), pytest.raises(FolderInUse, match="is writing here"), held_in_store(url, 1.0):
         pass
-    with held_in_store(url, 0.2):  # neither left anything
+    with held_in_store(url, 1.0):  # neither left anything
         assert len(files.listed(f"{url}/lock/*")) == 1
     assert not files.listed(f"{url}/lock/*")
 
@@ -232,7 +232,7 @@ def test_of_builds_that_begin_together_at_most_one_goes_on(store: dict[str, str]
 
     def one() -> None:
         try:
-            with held_in_store(url, 0.5):
+            with held_in_store(url, 1.0):
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
                 time.sleep(1)
@@ -251,15 +251,28 @@ def test_of_builds_that_begin_together_at_most_one_goes_on(store: dict[str, str]
 
 def test_a_build_that_was_taken_for_dead_changes_nothing_more(store: dict[str, str], tmp_path: Path) -> None:
     url = address("paused")
-    with held_in_store(url, 0.2) as check:
+    with held_in_store(url, 60) as check:
         mirror = Mirror(url, tmp_path, check)
         (tmp_path / "recipe.json").write_text("{}")
         mirror.push()
         files.delete([file.path for file in files.listed(f"{url}/lock/*")])  # what one that takes over does
         (tmp_path / "manifest.json").write_text("{}")
-        with pytest.raises(FolderInUse, match="took this one for dead"):
+        with pytest.raises(FolderInUse, match="another may go on in its place"):
             mirror.push()
     assert sorted(stored(url)) == ["recipe.json"]
+
+
+def test_a_build_that_stood_still_stops_though_its_object_is_there(
+    store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = address("late")
+    with held_in_store(url, 10) as check:
+        check()
+        now = time.monotonic()
+        monkeypatch.setattr(lock, "_now", lambda: now + 1e9)
+        assert files.listed(f"{url}/lock/*")
+        with pytest.raises(FolderInUse, match="no sign of life for 50 s"):
+            check()
 
 
 def test_marks_are_stored_after_their_files_and_removed_before_them(
