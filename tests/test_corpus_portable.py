@@ -27,7 +27,7 @@ from corpus.recipe import RecipeError
 from corpus.write import FOLDERS
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 240  # longest time for one build; a hang must not hold the suite
+SECONDS = 480  # longest time for one build; a hang must not hold the suite
 RECIPE = """
 steps = ["extract", "language", "quality"]
 [[sources]]
@@ -37,7 +37,7 @@ files = ["{folder}/*.warc.gz"]
 [extract]
 engine = "deadly_engine.pages"
 [write]
-split_mb = 0.002
+split_mb = 0.005
 [language]
 keep = ["en"]
 min_score = 0.3
