@@ -7,7 +7,7 @@ from trainer import progress
 
 def test_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("trainer.progress.time.monotonic", lambda: now)
     told = progress.lines_of("packing document")
     for done in range(0, 40_000, 1_000):
         told(done, 40_000)
