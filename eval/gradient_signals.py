@@ -1,8 +1,8 @@
 """Which documents pull a model away from trusted text: gradients, beside the mean one of a trusted set.
 
 Self-influence is the squared norm of a document's whitened gradient (TracIn, arXiv 2002.08484: mislabelled examples
-have much); agreement its cosine with the trusted mean. Both over checkpoints at which the model still learnt, weighed by
-learning rate. Cost: a forward and a backward of every document at each of them. Used by the planted benchmark alone.
+have much); agreement its cosine with the trusted mean. Both over checkpoints at which the model still learnt, weighed
+by learning rate. Cost: a forward and a backward of every document at each. Used by the planted benchmark alone.
 """
 
 from collections.abc import Sequence
