@@ -1,37 +1,37 @@
 """`estimate`: what a build will give and cost, from a sample of its input that is really built.
 
-A few parts of every source, spread over it and drawn by the hash in their names, go through the stages on one worker.
+Small pieces of every source, spread over it and drawn by the hash in their names, go through the stages on one worker.
 Processor time is counted, not the clock, so that a busy machine does not change the answer. Sums grow with the bytes
 of the source.
 """
 
 import dataclasses
+import functools
 import itertools
 import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus import marks
+from corpus import duplicates, marks
 from corpus import recipe as recipes
-from corpus.dedup.buckets import collisions
 from corpus.documents import documents_part
-from corpus.duplicates import gather_part, propose, shingles_part, write_verdicts
 from corpus.manifest import check_conservation
 from corpus.parts import marked
 from corpus.plan import Part, Plan, Task, plan
 from corpus.recipe import Recipe, RecipeError
 from corpus.terminal import console, line, table
 from corpus.whatif import CHARACTERS_PER_TOKEN
-from corpus.workers import Skip, Workers
+from corpus.workers import Skip, Work, Workers
 from corpus.write import FOLDERS, write_part
 
+_PIECES = 4  # of a part
 SIZES = {"10 billion words": 1e10, "1 trillion words": 1e12}
 
 
@@ -66,9 +66,10 @@ class Cost:
 class Estimate:
     sample: Cost
     whole: Cost
-    num_sampled: int  # parts
+    num_sampled: int  # pieces, as many bytes as the parts asked for
     num_parts: int
     start_seconds: float  # what is loaded and compiled once, with one part
+    peak_bytes: int = 0  # resident memory of the worker
 
 
 def estimate(path: Path, overrides: Sequence[str] = (), parts_per_source: int = 8) -> Estimate:
@@ -77,34 +78,48 @@ def estimate(path: Path, overrides: Sequence[str] = (), parts_per_source: int = 
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
-    drawn = draw(planned, parts_per_source)
+    drawn = draw(planned, _in_pieces(recipe), parts_per_source)
     with tempfile.TemporaryDirectory(prefix="winnow-estimate-") as folder:
-        costs, start = _build(recipe, drawn, Path(folder))
+        costs, start, peak = _build(recipe, drawn, Path(folder))
     sample, whole = Cost(), Cost()
     for source in {part.source.name for part in planned.parts}:
         mine = _sum(cost for part, cost in zip(drawn, costs, strict=True) if part.source.name == source)
         num_bytes = sum(part.num_bytes for part in planned.parts if part.source.name == source)
         sample = sample.plus(mine)
         whole = whole.plus(mine.times(num_bytes / mine.input_bytes))
-    return Estimate(sample, whole, len(drawn), len(planned.parts), start)
+    return Estimate(sample, whole, len(drawn), len(planned.parts), start, peak)
 
 
-def draw(planned: Plan, parts_per_source: int) -> list[Part]:
-    """Each source in stretches of equal length, and of each the first part by name.
+def _in_pieces(recipe: Recipe) -> Plan:
+    """The same input cut finer. Neighbours in a file are alike, so many small pieces tell more than few large parts."""
+    write = dataclasses.replace(recipe.write, split_mb=recipe.write.split_mb / _PIECES)
+    return plan(dataclasses.replace(recipe, write=write))
+
+
+def draw(planned: Plan, pieces: Plan, parts_per_source: int) -> list[Part]:
+    """Of each source as many bytes as so many parts have: stretches of equal length, and of each the first by name.
 
     Names are hashes: as good as dice, and always the same. Stretches, because files lie in the order in which they were
-    gathered: on web.warc.gz dice alone missed a third of the words.
+    gathered: on web.warc.gz dice alone missed a third of the words. Where all is asked for, it is taken as planned.
     """
-    by_source: dict[str, list[Part]] = defaultdict(list)
-    for part in sorted(planned.parts, key=lambda part: part.splits[0]):
-        by_source[part.source.name].append(part)
+    whole, fine = _by_source(planned), _by_source(pieces)
     drawn: list[Part] = []
-    for name in sorted(by_source):
-        parts = by_source[name]
-        number = min(parts_per_source, len(parts))
+    for name in sorted(whole):
+        if parts_per_source >= len(whole[name]):
+            drawn += whole[name]
+            continue
+        parts = fine[name]
+        number = round(parts_per_source * len(parts) / len(whole[name]))
         cuts = [len(parts) * n // number for n in range(number + 1)]
         drawn += [min(parts[a:b], key=lambda part: part.name) for a, b in itertools.pairwise(cuts)]
     return drawn
+
+
+def _by_source(planned: Plan) -> dict[str, list[Part]]:
+    found: dict[str, list[Part]] = defaultdict(list)
+    for part in sorted(planned.parts, key=lambda part: part.splits[0]):
+        found[part.source.name].append(part)
+    return found
 
 
 def _sum(costs: Iterator[Cost]) -> Cost:
@@ -114,8 +129,8 @@ def _sum(costs: Iterator[Cost]) -> Cost:
     return total
 
 
-def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost], float]:
-    """The cost of each part, and what a worker needs to start."""
+def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost], float, int]:
+    """The cost of each part, the seconds that a worker needs to start, and the bytes that it held."""
     settings = marks.stage_settings(recipe)
 
     def task(part: Part, name: str) -> Task:
@@ -126,7 +141,9 @@ def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost],
         # Once for nothing: the first part pays for what is loaded and compiled. It is the smallest.
         smallest = min(parts, key=lambda part: part.num_bytes)
         [warm] = _stages([task(smallest, "warm")], workers)
-        return _stages([task(part, "run") for part in parts], workers), warm.core_hours * 3600
+        costs = _stages([task(part, "run") for part in parts], workers)
+        [peak] = workers.run(_peak, [None])
+        return costs, warm.core_hours * 3600, peak
     finally:
         workers.close()
 
@@ -159,44 +176,41 @@ def _write(item: tuple[int, Task], skip: Skip, heartbeat: Path) -> dict[str, Any
     return {**told, "index": index, "seconds": time.process_time() - before}
 
 
-def _gather(item: tuple[int, Task], skip: Skip, heartbeat: Path) -> dict[str, Any]:
+def _step(work: Work, item: Any, skip: Skip, heartbeat: Path) -> tuple[Any, float]:
     before = time.process_time()
-    entries = gather_part(item, skip, heartbeat)["entries"]
-    return {"index": item[0], "entries": entries, "seconds": time.process_time() - before}
-
-
-def _shingles(item: tuple[int, Task, Any], skip: Skip, heartbeat: Path) -> dict[str, Any]:
-    before = time.process_time()
-    file = shingles_part(item, skip, heartbeat)
-    return {"index": item[0], "file": file, "seconds": time.process_time() - before}
+    return work(item, skip, heartbeat), time.process_time() - before
 
 
 def _dedup(tasks: list[Task], costs: list[Cost], workers: Workers) -> None:
     """The third stage without Beam: its shuffle is a dictionary here."""
-    groups: dict[int, list[bytes]] = defaultdict(list)
-    (tasks[0].run / "stages" / "dedup").mkdir(parents=True, exist_ok=True)
-    numbered = list(enumerate(tasks))
-    for told in workers.run(_gather, numbered):
-        costs[told["index"]].dedup_seconds += told["seconds"]
-        for space, payload in told["entries"]:
-            costs[told["index"]].shuffle_bytes += len(payload)
-            groups[space].append(payload)
-    colliding: list[tuple[int, bytes]] = []
-    needed: list[Any] = []
+    folder = tasks[0].run / duplicates.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    grouped = duplicates.groups(list(enumerate(tasks)))
+    seconds = 0.0
 
-    def meet() -> None:
-        for space, payloads in sorted(groups.items()):
-            found = collisions(payloads)
-            if found is not None:
-                colliding.append((space, found))
-        needed.extend(propose(numbered, colliding))
+    def each(work: Work, items: Iterable[Any]) -> list[Any]:
+        nonlocal seconds
+        told = list(workers.run(functools.partial(_step, work), list(items)))
+        seconds += sum(spent for _, spent in told)
+        return [result for result, _ in told]
 
-    _share(costs, "dedup_seconds", _timed(meet))
-    sets = []
-    for told in workers.run(_shingles, needed):
-        costs[told["index"]].dedup_seconds += told["seconds"]
-        sets.append(told["file"])
-    _share(costs, "dedup_seconds", _timed(lambda: write_verdicts(numbered, colliding, sets)))
+    gathered = each(functools.partial(duplicates.gather, folder, 1), grouped)
+    places: dict[Any, list[Any]] = defaultdict(list)
+    for place, found in (pair for told in gathered for pair in told["places"]):
+        places[place].append(found)
+    met = each(functools.partial(duplicates.meet, folder), places.items())
+    connected = each(functools.partial(duplicates.connect, folder), duplicates.all_that_met(grouped, gathered, met))
+    described = each(functools.partial(duplicates.describe, folder), duplicates.where_any(grouped, connected))
+    settle = functools.partial(duplicates.settle, folder, tasks[0].recipe.dedup, [])
+    settled = each(settle, duplicates.batches(grouped, connected, described, met))
+    each(duplicates.deliver, duplicates.deliveries(grouped, settled))
+    _share(costs, "dedup_seconds", seconds)
+    _share(costs, "shuffle_bytes", sum(path.stat().st_size for path in folder.glob("entries-*")))
+
+
+def _peak(nothing: None, skip: Skip, heartbeat: Path) -> int:
+    """In the worker, which is no child of this process: it was forked from a server."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _timed(work: Any) -> float:
@@ -267,11 +281,13 @@ def show(path: Path, overrides: Sequence[str], parts_per_source: int, price: flo
     """Print the estimate."""
     found = estimate(path, overrides, parts_per_source)
     out = console()
-    out.print(line(f"{path}: {found.num_sampled} of {found.num_parts} parts were built, on one core of this machine"))
+    out.print(
+        line(f"{path}: {found.num_sampled} pieces of {found.num_parts} parts were built, on one core of this machine")
+    )
     columns, told = rows(found, price)
     out.print(table(columns, told))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    out.print(line(f"Loading takes {found.start_seconds:.1f} s once; the worker held {peak:,.0f} MB at most."))
+    held = _bytes(found.peak_bytes)
+    out.print(line(f"Loading takes {found.start_seconds:.1f} s once; the worker held {held} at most."))
     out.print(line(f"Tokens are characters / {CHARACTERS_PER_TOKEN}: true of English and 32,000 words of vocabulary."))
     out.print(line("A sample meets few of its copies: a larger corpus keeps less, and its dedup compares more."))
     out.print(line(f"\nnext: python -m corpus build {path} --out runs/NAME"))

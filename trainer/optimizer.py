@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from trainer.failures import Failure
+from trainer.muon import Muon
 
 if TYPE_CHECKING:
     from trainer import recipe
@@ -77,47 +78,13 @@ def _muon(parameters: list[Parameter], settings: "recipe.Optimizer") -> torch.op
     So one learning rate holds over sizes (arXiv 2310.17813), which the depth dial and `scale` rest on. The other one,
     `match_rms_adamw` (arXiv 2502.16982), lets AdamW's rate be used, but the spectral norm then grows with the width.
     """
-    kind = _MuonInFloat32 if parameters[0].device.type == "cpu" else torch.optim.Muon
-    return kind(
+    return Muon(
         parameters,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
         adjust_lr_fn="original",
     )
-
-
-class _MuonInFloat32(torch.optim.Muon):
-    """Newton-Schulz in float32, not bfloat16: without units for that (AVX2), a processor spent 62 % of a step in it."""
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    _move(parameter, self.state[parameter], group)
-
-
-def _move(parameter: Parameter, state: dict[str, Tensor], group: dict[str, Any]) -> None:
-    """One step of torch.optim.Muon with adjust_lr_fn "original" (torch/optim/_muon.py)."""
-    gradient = parameter.grad
-    assert gradient is not None
-    momentum = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
-    momentum.lerp_(gradient, 1 - group["momentum"])
-    update = _orthogonal(gradient.lerp(momentum, group["momentum"]), group)
-    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-    parameter.add_(update, alpha=-group["lr"] * max(1, parameter.shape[0] / parameter.shape[1]) ** 0.5)
-
-
-def _orthogonal(x_OI: Tensor, group: dict[str, Any]) -> Tensor:
-    a, b, c = group["ns_coefficients"]
-    tall = x_OI.shape[0] > x_OI.shape[1]
-    x = x_OI.T if tall else x_OI
-    x = x / x.norm().clamp(min=group["eps"])
-    for _ in range(group["ns_steps"]):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
 
 
 def _adamw(matrices: list[Parameter], rest: list[Parameter], settings: "recipe.Optimizer") -> torch.optim.Optimizer:
