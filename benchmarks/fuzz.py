@@ -48,6 +48,14 @@ class Tally:
     peak_mb: float = 0.0
     slowest: float = 0.0
 
+    def add(self, told: dict[str, Any]) -> None:
+        self.cases += 1
+        self.rows += told["rows"]
+        self.rejected.update(told["reasons"])
+        self.peak_mb = max(self.peak_mb, told["peak_mb"])
+        self.slowest = max(self.slowest, told["seconds"])
+        self.failed += [told["failed"]] if "failed" in told else []
+
 
 def watch_writes(event: str, args: tuple[Any, ...]) -> None:
     """An audit hook: what is opened for writing, made or moved outside the run folder."""
@@ -111,7 +119,7 @@ def tasks(folder: Path, numbers: range) -> tuple[list[Task], dict[str, Any]]:
         path = folder / "in" / made.reader / f"{number}{made.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(made.data)
-        cases[str(path)] = (made.mutation, number, bool(made.data.strip()))
+        cases[str(path)] = (made.mutation, made.seed, number)
     kinds = [kind for kind in KINDS if (folder / "in" / kind).exists()]
     raw = {
         "steps": STEPS,
@@ -135,19 +143,15 @@ def tasks(folder: Path, numbers: range) -> tuple[list[Task], dict[str, Any]]:
 def run(workers: Workers, folder: Path, numbers: range, seconds: float, tallies: dict[str, Tally]) -> None:
     found, cases = tasks(folder, numbers)
     for task in found:
-        mutation, number, _ = cases[task.part.splits[0].path]
-        tally = tallies[mutation]
-        tally.cases += 1
+        mutation, seed, number = cases[task.part.splits[0].path]
         try:
             [told] = workers.run(fuzz_part, [(task, seconds)])
         except Failure as error:
             told = {"failed": str(error), "rows": 0, "reasons": {}, "seconds": seconds, "peak_mb": 0}
-        tally.rows += told["rows"]
-        tally.rejected.update(told["reasons"])
-        tally.peak_mb = max(tally.peak_mb, told["peak_mb"])
-        tally.slowest = max(tally.slowest, told["seconds"])
         if "failed" in told:
-            tally.failed.append(f"case {number} ({mutation}, {task.part.source.kind}): {told['failed'][:300]}")
+            told["failed"] = f"case {number} ({mutation}, {seed} as {task.part.source.kind}): {told['failed'][:300]}"
+        tallies[mutation].add(told)
+        tallies[f"{seed} files"].add(told)
     shutil.rmtree(folder)
 
 
@@ -211,17 +215,18 @@ def main() -> int:
         escaped = [str(path) for path in outer.rglob("*fuzz-escaped*")]
         after = set(Path("/tmp").iterdir()) | set(Path("/").iterdir())
         escaped += [str(path) for path in after - before if "fuzz-escaped" in path.name]
-    print(f"{'mutation':20} {'cases':>6} {'records':>8} {'in ledger':>9} {'slowest s':>9} {'peak MB':>8} {'failed':>6}")
-    for mutation in sorted({*CHEAP, *COSTLY} & set(tallies)):
-        t = tallies[mutation]
-        print(f"{mutation:20} {t.cases:6} {t.rows:8} {t.rejected.total():9} {t.slowest:9.1f} {t.peak_mb:8.0f} "
-              f"{len(t.failed):6}")  # fmt: skip
-        failed += t.failed
-    reasons = sum((t.rejected for t in tallies.values()), Counter[str]())
+    mutations = sorted({*CHEAP, *COSTLY} & set(tallies))
+    print("| | cases | records | in ledger | slowest s | peak MB | failed |\n|---|---:|---:|---:|---:|---:|---:|")
+    for name in [*mutations, *sorted(set(tallies) - set(mutations))]:
+        t = tallies[name]
+        print(f"| {name} | {t.cases:,} | {t.rows:,} | {t.rejected.total():,} | {t.slowest:.1f} | {t.peak_mb:.0f} | "
+              f"{len(t.failed)} |")  # fmt: skip
+    failed += [told for name in mutations for told in tallies[name].failed]
+    reasons = sum((tallies[name].rejected for name in mutations), Counter[str]())
     print("reasons: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()))
     failed += [f"written outside the run folder: {path}" for path in escaped]
     print("\n".join(failed))
-    cases = sum(t.cases for t in tallies.values())
+    cases = sum(tallies[name].cases for name in mutations)
     print(f"{cases} cases in {time.perf_counter() - started:.0f} s on {options.workers} workers: {len(failed)} failed")
     return 1 if failed else 0
 

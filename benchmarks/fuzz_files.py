@@ -31,6 +31,7 @@ Mutation = Callable[[random.Random, bytes, str], bytes]
 class Case:
     number: int
     mutation: str
+    seed: str  # what was broken: the kind of a sound file, or zstd where it is compressed so
     reader: str  # the kind that the recipe will name
     suffix: str
     data: bytes
@@ -43,11 +44,12 @@ def case(number: int) -> Case:
     mutation = sorted(names)[draw.randrange(len(names))]
     kind = draw.choice(sorted(seeds()))
     suffix, data = draw.choice(seeds()[kind])
+    seed = "zstd" if suffix.endswith("zst") else kind
     mutated = names[mutation](draw, data, kind)
     reader = draw.choice(sorted(set(seeds()) - {kind})) if mutation == "wrong reader" else kind
     if mutation == "wrong extension":
         suffix = draw.choice([".gz", ".zst", ".parquet", ".epub", ".warc", ".txt", ".bz2", ""])
-    return Case(number, mutation, "text" if reader == "wiki" else reader, suffix, mutated)
+    return Case(number, mutation, seed, "text" if reader == "wiki" else reader, suffix, mutated)
 
 
 @functools.cache

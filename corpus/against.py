@@ -6,7 +6,7 @@ candidates only.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import filters
 from corpus.dedup import Settings, buckets
 from corpus.dedup.keys import keys, schema
+from corpus.edited import picked
 from corpus.failures import Failure
 from corpus.parts import check_intact, done, file_hash, mark_done, marked, read_arrow, row_groups, writing_arrow
 from corpus.recipe import Recipe, RecipeError, digest, parse
 from corpus.views import Run
-from corpus.workers import Skip
 
 FOLDER = "stages/against"
 # What ranks a new document. Earlier ones do not compete; with these blank, where keys come from changes nothing.
@@ -62,18 +62,13 @@ class EarlierPart:
         return read_arrow(self.file)
 
     def texts(self, rows: np.ndarray) -> pa.ChunkedArray:
-        """Texts of some rows, ascending; only the row groups that hold them are read."""
-        found = [pa.chunked_array([], pa.large_string())]
-        with pq.ParquetFile(self.docs, memory_map=True) as file:
-            at = 0
-            for index in range(file.num_row_groups):
-                end = at + file.metadata.row_group(index).num_rows
-                mine = rows[(rows >= at) & (rows < end)]
-                if mine.size:
-                    text = file.read_row_group(index, ["text"], use_threads=False)["text"]
-                    found.append(text.take(pa.array(mine - at)))
-                at = end
+        """Texts of some rows, ascending."""
+        found = [pa.chunked_array([], pa.large_string()), *(text for text, _ in self.some_texts(rows))]
         return pa.chunked_array([chunk for array in found for chunk in array.chunks], pa.large_string())
+
+    def some_texts(self, rows: np.ndarray) -> Iterator[tuple[pa.ChunkedArray, np.ndarray]]:
+        """The same with their rows, a row group at a time; only those that hold them are read."""
+        return picked(self.docs, rows)
 
 
 Numbered = tuple[int, EarlierPart]
@@ -97,17 +92,14 @@ def _settings(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in measured.items() if key != "source_priority"}
 
 
-def earlier_part(numbered: Numbered, skip: Skip, heartbeat: Path) -> dict[str, Any]:
-    """Make the keys of a part unless they are there; returns what it sends into the shuffle."""
-    index, part = numbered
+def earlier_keys(part: EarlierPart) -> pa.Table:
+    """The keys of a part, made unless they are there. Raises Damaged."""
     if done(part.mark, part.fingerprint, part.file):
         check_intact(part.mark, part.file)
     else:
         num_rows = _write_keys(part)
         mark_done(part.mark, part.fingerprint, {"rows": num_rows}, part.file)
-    table = part.keys
-    sent = buckets.entries(table, index, np.ones(table.num_rows, bool), part.settings)
-    return {"part": "", "rows": 0, "entries": sent}
+    return part.keys
 
 
 def _write_keys(part: EarlierPart) -> int:
@@ -161,10 +153,3 @@ def _intact(path: Path) -> bool:
     name = path.name.removesuffix(".keys.arrow")
     said = marked(path.with_name(f"{name}.done.json")).get("hashes", {}).get(path.name)
     return path.exists() and said == file_hash(path)
-
-
-def named(parts: Sequence[Numbered], refs: buckets.U64) -> pa.Array:
-    """For each docref of a keeper the earlier run that has it; null where it is in the run being built."""
-    runs = [part.run for _, part in parts]
-    places = (refs >> np.uint64(32)).astype(np.int64) - buckets.EARLIER
-    return pa.array([runs[place] if place >= 0 else None for place in places.tolist()], pa.string())

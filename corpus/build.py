@@ -70,7 +70,9 @@ def _stages(
 
     stages = Build(recipe, planned, run, workers, beam_options)
     stages()
+    proving = time.perf_counter()
     told = finish(recipe, planned, run, stages.tasks)
+    stages.seconds["proof"] = time.perf_counter() - proving
     write_timing(run, workers.num_workers if workers else 0, stages.seconds, started)
     return told
 

@@ -1,43 +1,120 @@
-"""Third stage around the pure functions of corpus/dedup: what each step reads from a run folder and leaves there."""
+"""Third stage around the pure functions of corpus/dedup: what each step reads from a run folder and leaves there.
 
-from collections.abc import Iterator, Sequence
+gather     groups of parts     their hashes, sorted, in one file
+meet       ranges of hashes    those that two documents share
+connect    the corpus          who may have to do with whom, cut into batches
+describe   groups of parts     what ranks the candidates, and the shingles of those whose text is needed
+settle     batches             verdicts
+deliver    groups of parts     verdicts of each part
+
+No step holds more than a group, a range or a batch; `connect` has 25 bytes for each document. What passes between
+steps lies in stages/dedup and is removed at the end; only names of files cross Beam.
+"""
+
+import itertools
+import mmap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from corpus import measure
-from corpus.against import EarlierPart, named
+from corpus.against import EarlierPart, earlier_keys
 from corpus.decide import fired
-from corpus.dedup import buckets, resolve, shingles
-from corpus.edited import texts
-from corpus.parts import check_intact, mark_done, read_arrow, writing, writing_arrow
+from corpus.dedup import Settings, buckets, resolve, shingles
+from corpus.dedup.buckets import U64
+from corpus.dedup.components import Components
+from corpus.edited import some_texts
+from corpus.parts import check_intact, mark_done, marked, read_arrow, row_groups, writing, writing_arrow
 from corpus.plan import Task
 from corpus.recipe import Recipe
 from corpus.workers import Skip
 from corpus.write import verdicts_file
 
-Numbered = tuple[int, Task]
-Member = tuple[int, Task | EarlierPart]  # a part of this build, or of an earlier run
-_SHINGLES = ".shingles.arrow"
-Colliding = Sequence[tuple[int, bytes]]
+Member = tuple[int, Task | EarlierPart]  # a part of this build, or of an earlier run, and its number
+Group = tuple[int, list[Member]]  # neighbouring parts, and the number of the group
+Place = tuple[int, int]  # a space, and a range of its hashes
+Slice = tuple[str, int, int, int]  # a file of `gather`, the batch of the space, rows from, to
+
+FOLDER = "stages/dedup"
+_RANGE = 4_000_000  # hashes that meet at once
+_BATCH = 3_000_000  # memberships of documents in buckets that are decided at once, at some 60 bytes each
+_GROUPS = 256  # so many files at most for each step to open
+_ENTRIES = pa.schema([("hash", pa.uint64()), ("docref", pa.uint64())])
+_MET = pa.schema([("batch", pa.int32()), ("bucket", pa.int32()), ("docref", pa.uint64())])
+_CANDIDATES = pa.schema([("docref", pa.uint64()), ("batch", pa.int32()), ("needed", pa.bool_())])
 
 
-def gather_part(numbered: Numbered, skip: Skip, heartbeat: Path) -> dict[str, Any]:
-    """What a part sends into the shuffle: hashes of the documents that every rule passes."""
-    index, task = numbered
-    check_intact(task.mark("measure"), *measure.outputs(task))
-    alive = survivors(pq.read_table(task.file("stages/measure"), use_threads=False), task.recipe)
-    entries = buckets.entries(read_keys(task), index, alive, task.recipe.dedup)
-    return {"part": task.part.name, "rows": len(alive), "entries": entries}
+def groups(members: Sequence[Member]) -> list[Group]:
+    """Neighbours together, so that the number of files does not grow with the square of the corpus."""
+    size = min(64, -(-len(members) // _GROUPS))
+    return [(at // size, list(members[at : at + size])) for at in range(0, len(members), size)]
 
 
-def survivors(signals: pa.Table, recipe: Recipe) -> np.ndarray:
+def ranges(tasks: Iterable[Task]) -> int:
+    """In how many ranges hashes meet: as many as memory asks for."""
+    rows: int = sum(marked(task.mark("extract")).get("rows", 0) for task in tasks)
+    return 1 + rows // _RANGE
+
+
+def gather(folder: Path, num_ranges: int, group: Group, skip: Skip, heartbeat: Path) -> dict[str, Any]:
+    """Write the hashes of the documents that every rule passes; where those of each space and range lie."""
+    number, members = group
+    columns = [(index, keys_of(part), _survivors(part)) for index, part in members]
+    places: list[tuple[Place, Slice]] = []
+    path = folder / f"entries-{number:06}.arrow"
+    borders = np.array([(at << 64) // num_ranges for at in range(1, num_ranges)], np.uint64)
+    with writing_arrow(path, _ENTRIES) as out:
+        for nth, (space, hashes, refs) in enumerate(_by_space(columns, _settings(members))):
+            out.write_batch(pa.record_batch([pa.array(hashes), pa.array(refs)], schema=_ENTRIES))
+            cuts = [0, *np.searchsorted(hashes, borders).tolist(), hashes.size]
+            places += [
+                ((space, at), (str(path), nth, start, end))
+                for at, (start, end) in enumerate(itertools.pairwise(cuts))
+                if start < end
+            ]
+    sizes = [(index, keys.num_rows) for index, keys, _ in columns]
+    names = [part.part.name for _, part in members if isinstance(part, Task)]
+    return {"parts": names, "rows": sum(rows for _, rows in sizes), "sizes": sizes, "places": places}
+
+
+def _by_space(
+    columns: list[tuple[int, pa.Table, npt.NDArray[np.bool_]]], settings: Settings
+) -> Iterator[tuple[int, U64, U64]]:
+    """(space, hashes, docrefs) of a group, sorted by hash."""
+    found: dict[int, list[tuple[U64, U64]]] = defaultdict(list)
+    for index, keys, survives in columns:
+        for space, hashes, rows in buckets.spaces(keys, survives, settings):
+            found[space].append((hashes, buckets.docrefs(index, rows)))
+    for space in sorted(found):
+        hashes, refs = (np.concatenate([pair[i] for pair in found[space]]) for i in (0, 1))
+        order = np.argsort(hashes)
+        yield space, hashes[order], refs[order]
+
+
+def keys_of(part: Task | EarlierPart) -> pa.Table:
+    """Keys of the documents of a part, checked against their mark. Raises Damaged."""
+    if isinstance(part, EarlierPart):
+        return earlier_keys(part)
+    check_intact(part.mark("measure"), *measure.outputs(part))
+    return read_keys(part)
+
+
+def _survivors(part: Task | EarlierPart) -> npt.NDArray[np.bool_]:
+    if isinstance(part, EarlierPart):
+        return np.ones(part.keys.num_rows, np.bool_)
+    found = [survivors(signals, part.recipe) for signals in row_groups(part.file("stages/measure"))]
+    return np.concatenate(found) if found else np.zeros(0, np.bool_)
+
+
+def survivors(signals: pa.Table, recipe: Recipe) -> npt.NDArray[np.bool_]:
     """bool[rows]: has text, and no rule fires. Duplicates are sought among these only."""
-    alive: np.ndarray = pc.is_valid(signals["chars"]).to_numpy() & ~fired(signals, recipe).any(axis=1)
+    alive: npt.NDArray[np.bool_] = pc.is_valid(signals["chars"]).to_numpy() & ~fired(signals, recipe).any(axis=1)
     return alive
 
 
@@ -45,69 +122,255 @@ def read_keys(task: Task) -> pa.Table:
     return read_arrow(task.file("stages/measure", ".keys.arrow"))
 
 
-def _keys(part: Task | EarlierPart) -> pa.Table:
-    return read_keys(part) if isinstance(part, Task) else part.keys
+def _settings(members: Sequence[Member]) -> Settings:
+    part = members[0][1]
+    return part.recipe.dedup if isinstance(part, Task) else part.settings
 
 
-def propose(members: Sequence[Member], colliding: Colliding) -> Iterator[tuple[int, Task | EarlierPart, np.ndarray]]:
-    """(part's index, task, rows) of documents whose shingles must be compared."""
-    collided = buckets.by_space(colliding)
-    refs = resolve.candidates(collided)
+def meet(folder: Path, item: tuple[Place, list[Slice]], skip: Skip, heartbeat: Path) -> tuple[int, str]:
+    """Write the hashes of a range that two documents share; (space, the file's path, or "" where there are none)."""
+    (space, at), slices = item
+    pairs = [_read(*found) for found in sorted(slices)]
+    hashes, refs = buckets.shared(*(np.concatenate([pair[i] for pair in pairs]) for i in (0, 1)))
     if not refs.size:
-        return
-    needed = shingles.needed(collided, all_ranks(members, refs))
-    for index, part in members:
-        rows = buckets.rows_of(needed, index)
-        if rows.size:
-            yield index, part, rows
+        return space, ""
+    path = folder / f"met-{space:04}-{at:06}.arrow"
+    with writing_arrow(path, _ENTRIES) as out:
+        out.write_batch(pa.record_batch([pa.array(hashes), pa.array(refs)], schema=_ENTRIES))
+    return space, str(path)
 
 
-def all_ranks(members: Sequence[Member], refs: buckets.U64) -> pa.Table:
-    return pa.concat_tables(resolve.ranks(_keys(part), index, refs) for index, part in members)
+def _read(path: str, nth: int, start: int, end: int) -> tuple[U64, U64]:
+    batch = pa.ipc.open_file(pa.memory_map(path)).get_batch(nth).slice(start, end - start)
+    return batch["hash"].to_numpy().copy(), batch["docref"].to_numpy().copy()
 
 
-def shingles_part(item: tuple[int, Task | EarlierPart, np.ndarray], skip: Skip, heartbeat: Path) -> str:
-    """Write the shingle sets of some rows of a part; returns the file's path."""
-    index, part, rows = item
-    if isinstance(part, Task):
-        text, words, path = texts(part, rows), part.recipe.dedup.shingle_words, part.file("stages/dedup", _SHINGLES)
-    else:
-        text, words, path = part.texts(rows), part.settings.shingle_words, part.file.with_suffix(_SHINGLES)
-    table = shingles.measure(text, buckets.docrefs(index, rows), words)
+Connected = tuple[list[tuple[int, int]], list[tuple[int, str]]]  # (part, documents) of each; files of `meet`
+
+
+def connect(folder: Path, item: Connected, skip: Skip, heartbeat: Path) -> int:
+    """Cut candidates into batches, and sort what has met by batch. Returns the number of batches."""
+    sizes, met = sorted(item[0]), sorted(item[1])
+    parts = np.array([index for index, _ in sizes], np.uint64)
+    starts = np.concatenate([[0], np.cumsum([rows for _, rows in sizes])]).astype(np.int64)
+
+    def numbers(refs: U64) -> npt.NDArray[np.int64]:
+        rows: npt.NDArray[np.int64] = (refs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        return rows + starts[np.searchsorted(parts, refs >> np.uint64(32))]
+
+    found = Components(int(starts[-1]))
+    for space, path in met:
+        table = read_arrow(Path(path))
+        found.join(space, table["hash"].to_numpy(), numbers(table["docref"].to_numpy()))
+    batch, needed = found.batches(_BATCH), found.needed()
+    for _, path in met:
+        _sort_by_batch(Path(path), batch, numbers)
+    with writing_arrow(folder / "candidates.arrow", _CANDIDATES) as out:
+        for part, start, end in zip(parts, starts[:-1], starts[1:], strict=True):
+            rows = np.flatnonzero(batch[start:end] >= 0)
+            refs, mine = buckets.docrefs(int(part), rows), rows + start
+            out.write_batch(
+                pa.record_batch([pa.array(refs), pa.array(batch[mine]), pa.array(needed[mine])], schema=_CANDIDATES)
+            )
+    return int(batch.max(initial=-1)) + 1
+
+
+def _sort_by_batch(path: Path, batch: npt.NDArray[np.int32], numbers: Any) -> None:
+    table = read_arrow(path)
+    hashes, refs = table["hash"].to_numpy(), table["docref"].to_numpy()
+    bucket = np.concatenate([[0], np.cumsum(hashes[1:] != hashes[:-1])]).astype(np.int32)
+    mine = batch[numbers(refs)]
+    order = np.argsort(mine, kind="stable")
+    columns = [pa.array(column[order]) for column in (mine, bucket, refs)]
+    with writing_arrow(path, _MET) as out:
+        out.write_batch(pa.record_batch(columns, schema=_MET))
+
+
+def describe(folder: Path, group: Group, skip: Skip, heartbeat: Path) -> str:
+    """Write what decides about the candidates of some parts. Returns the path of their ranks, or ""."""
+    number, members = group
+    candidates = _candidates(folder, members)
+    if not candidates.num_rows:
+        return ""
+    ranks, sets = folder / f"ranks-{number:06}.arrow", folder / f"shingles-{number:06}.arrow"
+    refs, needed = candidates["docref"].to_numpy(), candidates["needed"].to_numpy()
+    with writing_arrow(ranks, _ranks_schema(_settings(members))) as out:
+        for index, part in members:
+            table = resolve.ranks(read_keys(part) if isinstance(part, Task) else part.keys, index, refs)
+            place = np.searchsorted(refs, table["docref"].to_numpy())
+            out.write_table(table.append_column("batch", candidates["batch"].take(pa.array(place))))
+    with writing_arrow(sets, shingles.SCHEMA) as out:
+        for index, part in members:
+            for text, rows in _texts(part, buckets.rows_of(refs[needed], index)):
+                out.write_table(shingles.measure(text, buckets.docrefs(index, rows), _settings(members).shingle_words))
+    return str(ranks)
+
+
+def _candidates(folder: Path, members: Sequence[Member]) -> pa.Table:
+    found = read_arrow(folder / "candidates.arrow").combine_chunks()
+    refs = found["docref"].to_numpy()
+    start, end = np.searchsorted(refs, [np.uint64(members[0][0] << 32), np.uint64(members[-1][0] + 1 << 32)])
+    return found.slice(int(start), int(end - start))
+
+
+def _ranks_schema(settings: Settings) -> pa.Schema:
+    from corpus.dedup.keys import schema
+
+    fields = [schema(settings).field(name) for name in resolve.RANKS]
+    return pa.schema([*fields, ("docref", pa.uint64()), ("batch", pa.int32())])
+
+
+def _texts(
+    part: Task | EarlierPart, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[pa.ChunkedArray, npt.NDArray[np.int64]]]:
+    return some_texts(part, rows) if isinstance(part, Task) else part.some_texts(rows)
+
+
+def settle(
+    folder: Path, settings: Settings, runs: Sequence[str], item: tuple[int, list[str], list[tuple[int, str]]],
+    skip: Skip, heartbeat: Path,
+) -> tuple[str, dict[str, int]]:  # fmt: skip
+    """Decide about a batch. `runs` name the earlier run of each earlier part. The file of verdicts, and counts."""
+    batch, described, met = item
+    path = folder / f"settled-{batch:06}.arrow"
+    ranks = pa.concat_tables([_ranks_of(Path(file), batch) for file in described])
+    with _Sets(path.with_suffix(".sets")) as sets:
+        for file in described:
+            sets.add(Path(file.replace("ranks-", "shingles-")), ranks["docref"].to_numpy())
+        memberships = ((space, *_memberships(Path(file), batch)) for space, file in sorted(met))
+        outcome = resolve.decide(memberships, ranks, sets.arrays(), settings, let_go=sets.let_go)
+    table = outcome.verdicts.append_column("kept_in", _named(runs, outcome.keepers))
     with writing_arrow(path, table.schema) as out:
         out.write_table(table)
-    return str(path)
+    return str(path), {"rejected": table.num_rows, "compared": outcome.compared, "capped": outcome.capped}
 
 
-def write_verdicts(members: Sequence[Member], colliding: Colliding, files: Sequence[str]) -> resolve.Outcome:
-    """Decide among the candidates; leaves one file for each part in which something is rejected."""
-    collided = buckets.by_space(colliding)
-    refs = resolve.candidates(collided)
-    if not refs.size:
-        return resolve.Outcome(resolve.VERDICTS.empty_table(), 0, 0)
-    sets = [shingles.SCHEMA.empty_table(), *(read_arrow(Path(file)) for file in sorted(files))]
-    tasks = [(index, part) for index, part in members if isinstance(part, Task)]
-    earlier = [(index, part) for index, part in members if isinstance(part, EarlierPart)]
-    settings = tasks[0][1].recipe.dedup
-    outcome = resolve.resolve(collided, all_ranks(members, refs), pa.concat_tables(sets), settings)
-    verdicts = outcome.verdicts.append_column("kept_in", named(earlier, outcome.keepers))
-    for file in files:
-        Path(file).unlink()
-    for index, task in tasks:
-        _write_part(verdicts, index, task)
-    return outcome
+def _ranks_of(path: Path, batch: int) -> pa.Table:
+    table = read_arrow(path)
+    return table.filter(pc.equal(table["batch"], batch)).drop_columns(["batch"])
 
 
-def _write_part(verdicts: pa.Table, index: int, task: Task) -> None:
+def _memberships(path: Path, batch: int) -> tuple[U64, U64]:
+    table = read_arrow(path)
+    start, end = np.searchsorted(table["batch"].to_numpy(), [batch, batch + 1])
+    mine = table.slice(start, end - start)
+    return mine["bucket"].to_numpy().astype(np.uint64), mine["docref"].to_numpy().copy()
+
+
+def _named(runs: Sequence[str], refs: U64) -> pa.Array:
+    """For each docref of a keeper the earlier run that has it; null where it is in the run being built."""
+    places = (refs >> np.uint64(32)).astype(np.int64) - buckets.EARLIER
+    return pa.array([runs[place] if place >= 0 else None for place in places.tolist()], pa.string())
+
+
+class _Sets:
+    """The shingle sets of a batch in a file of its own, mapped: what was read of it can be let go again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("w+b")
+        self._refs: list[U64] = [np.zeros(0, np.uint64)]
+        self._sizes: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        self._map: mmap.mmap | None = None
+
+    def __enter__(self) -> "_Sets":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self._path.unlink()
+
+    def add(self, path: Path, wanted: U64) -> None:
+        """Those of a file that are `wanted`, which is sorted."""
+        for table in _batches(path):
+            refs = table["docref"].to_numpy()
+            place = np.minimum(np.searchsorted(wanted, refs), wanted.size - 1)
+            rows = np.flatnonzero(wanted[place] == refs)
+            sets = table["shingles"].take(pa.array(rows))
+            self._file.write(sets.flatten().to_numpy().data)
+            self._refs.append(refs[rows])
+            self._sizes.append(np.diff(sets.offsets.to_numpy()))
+
+    def arrays(self) -> resolve.Sets:
+        self._file.flush()
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._sizes))]).astype(np.int64)
+        values = np.zeros(0, np.uint64)
+        if offsets[-1]:
+            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            values = np.frombuffer(self._map, np.uint64)
+        for array in (values, offsets):
+            array.flags.writeable = False
+        return np.concatenate(self._refs), values, offsets
+
+    def let_go(self) -> None:
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.ipc.open_file(pa.memory_map(str(path))) as file:
+        for at in range(file.num_record_batches):
+            yield file.get_batch(at)
+
+
+def deliver(item: tuple[list[str], Group], skip: Skip, heartbeat: Path) -> None:
+    """Leave one file for each part in which something is rejected."""
+    files, (_, members) = item
+    tables = [_of_parts(Path(file), members[0][0], members[-1][0]) for file in sorted(files)]
+    verdicts = pa.concat_tables([table for table in tables if table.num_rows] or tables[:1]).sort_by("docref")
     refs = verdicts["docref"].to_numpy()
-    mine = verdicts.filter(pa.array(refs >> np.uint64(32) == index))
-    if mine.num_rows:
-        table = mine.append_column("row", pa.array(buckets.rows_of(refs, index), pa.int64())).drop_columns(["docref"])
-        with writing(verdicts_file(task), table.schema) as out:
-            out.write(table)
+    for index, task in members:
+        start, end = np.searchsorted(refs, [np.uint64(index << 32), np.uint64(index + 1 << 32)])
+        if isinstance(task, Task) and start < end:
+            mine = verdicts.slice(start, end - start)
+            rows = pa.array(buckets.rows_of(refs[start:end], index), pa.int64())
+            table = mine.append_column("row", rows).drop_columns(["docref"])
+            with writing(verdicts_file(task), table.schema) as out:
+                out.write(table)
 
 
-def finish_dedup(outcome: resolve.Outcome, mark: Path, fingerprint: str) -> None:
-    """Say that the stage is done, and what it cost."""
-    counts = {"rejected": outcome.verdicts.num_rows, "compared": outcome.compared, "capped": outcome.capped}
+def _of_parts(path: Path, first: int, last: int) -> pa.Table:
+    table = read_arrow(path)
+    start, end = np.searchsorted(table["docref"].to_numpy(), [np.uint64(first << 32), np.uint64(last + 1 << 32)])
+    return table.slice(start, end - start)
+
+
+def all_that_met(
+    everything: list[Group], gathered: list[dict[str, Any]], met: list[tuple[int, str]]
+) -> list[Connected]:
+    """The one item of `connect`."""
+    return [([pair for told in gathered for pair in told["sizes"]], [found for found in met if found[1]])]
+
+
+def where_any(everything: list[Group], num_batches: list[int]) -> list[Group]:
+    """The items of `describe`."""
+    return everything if sum(num_batches) else []
+
+
+def batches(
+    everything: list[Group], num_batches: list[int], described: list[str], met: list[tuple[int, str]]
+) -> list[tuple[int, list[str], list[tuple[int, str]]]]:
+    """The items of `settle`."""
+    files = sorted(filter(None, described)), [found for found in met if found[1]]
+    return [(batch, *files) for batch in range(sum(num_batches))]
+
+
+def deliveries(everything: list[Group], settled: list[tuple[str, dict[str, int]]]) -> list[tuple[list[str], Group]]:
+    """The items of `deliver`."""
+    files = [path for path, told in settled if told["rejected"]]
+    return [(files, group) for group in everything] if files else []
+
+
+def finish_dedup(
+    everything: list[Group],
+    settled: Sequence[tuple[str, dict[str, int]]],
+    delivered: Sequence[None],
+    mark: Path,
+    fingerprint: str,
+) -> None:
+    """Remove what passed between steps; say that the stage is done, and what it cost."""
+    for path in mark.parent.iterdir():
+        if not path.name.startswith("part-"):
+            path.unlink()
+    counts = {name: sum(told[name] for _, told in settled) for name in ("rejected", "compared", "capped")}
     mark_done(mark, fingerprint, counts, *sorted(mark.parent.glob("part-*.parquet")))

@@ -1,6 +1,7 @@
 """Documents of a part with the editors' spans carried out: what filters saw last, what is written and compared."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,30 @@ def edited_rows(task: Task) -> Iterator[tuple[int, pa.Table]]:
 
 
 def texts(task: Task, rows: np.ndarray) -> pa.ChunkedArray:
-    """Texts of some rows of a part, ascending; only the row groups that hold them are read."""
+    """Texts of some rows of a part, ascending."""
+    found = [pa.chunked_array([], pa.large_string()), *(text for text, _ in some_texts(task, rows))]
+    return pa.chunked_array([chunk for array in found for chunk in array.chunks], pa.large_string())
+
+
+def some_texts(task: Task, rows: np.ndarray) -> Iterator[tuple[pa.ChunkedArray, np.ndarray]]:
+    """Texts of some rows, ascending, with those rows, a row group at a time; only those that hold them are read."""
+    if not rows.size:
+        return
     edits = pq.read_table(task.file("stages/measure", ".edits.parquet"), use_threads=False)
-    found = [pa.chunked_array([], pa.large_string())]
-    with pq.ParquetFile(task.file("stages/extract"), memory_map=True) as file:
+    for text, mine in picked(task.file("stages/extract"), rows):
+        yield _edited(text, edits, mine), mine
+
+
+def picked(path: Path, rows: np.ndarray) -> Iterator[tuple[pa.ChunkedArray, np.ndarray]]:
+    """The column `text` of some rows of a file, as `some_texts` gives it."""
+    with pq.ParquetFile(path, memory_map=True) as file:
         at = 0
         for index in range(file.num_row_groups):
             end = at + file.metadata.row_group(index).num_rows
             mine = rows[(rows >= at) & (rows < end)]
             if mine.size:
-                text = file.read_row_group(index, ["text"], use_threads=False)["text"].take(pa.array(mine - at))
-                found.append(_edited(text, edits, mine))
+                yield file.read_row_group(index, ["text"], use_threads=False)["text"].take(pa.array(mine - at)), mine
             at = end
-    return pa.chunked_array([chunk for array in found for chunk in array.chunks], pa.large_string())
 
 
 def _edited(text: pa.ChunkedArray, edits: pa.Table, rows: np.ndarray) -> pa.ChunkedArray:

@@ -6,30 +6,29 @@ of the source.
 """
 
 import dataclasses
+import functools
 import itertools
 import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus import marks
+from corpus import duplicates, marks
 from corpus import recipe as recipes
-from corpus.dedup.buckets import collisions
 from corpus.documents import documents_part
-from corpus.duplicates import gather_part, propose, shingles_part, write_verdicts
 from corpus.manifest import check_conservation
 from corpus.parts import marked
 from corpus.plan import Part, Plan, Task, plan
 from corpus.recipe import Recipe, RecipeError
 from corpus.terminal import console, line, table
 from corpus.whatif import CHARACTERS_PER_TOKEN
-from corpus.workers import Skip, Workers
+from corpus.workers import Skip, Work, Workers
 from corpus.write import FOLDERS, write_part
 
 _PIECES = 4  # of a part
@@ -177,44 +176,36 @@ def _write(item: tuple[int, Task], skip: Skip, heartbeat: Path) -> dict[str, Any
     return {**told, "index": index, "seconds": time.process_time() - before}
 
 
-def _gather(item: tuple[int, Task], skip: Skip, heartbeat: Path) -> dict[str, Any]:
+def _step(work: Work, item: Any, skip: Skip, heartbeat: Path) -> tuple[Any, float]:
     before = time.process_time()
-    entries = gather_part(item, skip, heartbeat)["entries"]
-    return {"index": item[0], "entries": entries, "seconds": time.process_time() - before}
-
-
-def _shingles(item: tuple[int, Task, Any], skip: Skip, heartbeat: Path) -> dict[str, Any]:
-    before = time.process_time()
-    file = shingles_part(item, skip, heartbeat)
-    return {"index": item[0], "file": file, "seconds": time.process_time() - before}
+    return work(item, skip, heartbeat), time.process_time() - before
 
 
 def _dedup(tasks: list[Task], costs: list[Cost], workers: Workers) -> None:
     """The third stage without Beam: its shuffle is a dictionary here."""
-    groups: dict[int, list[bytes]] = defaultdict(list)
-    (tasks[0].run / "stages" / "dedup").mkdir(parents=True, exist_ok=True)
-    numbered = list(enumerate(tasks))
-    for told in workers.run(_gather, numbered):
-        costs[told["index"]].dedup_seconds += told["seconds"]
-        for space, payload in told["entries"]:
-            costs[told["index"]].shuffle_bytes += len(payload)
-            groups[space].append(payload)
-    colliding: list[tuple[int, bytes]] = []
-    needed: list[Any] = []
+    folder = tasks[0].run / duplicates.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    grouped = duplicates.groups(list(enumerate(tasks)))
+    seconds = 0.0
 
-    def meet() -> None:
-        for space, payloads in sorted(groups.items()):
-            found = collisions(payloads)
-            if found is not None:
-                colliding.append((space, found))
-        needed.extend(propose(numbered, colliding))
+    def each(work: Work, items: Iterable[Any]) -> list[Any]:
+        nonlocal seconds
+        told = list(workers.run(functools.partial(_step, work), list(items)))
+        seconds += sum(spent for _, spent in told)
+        return [result for result, _ in told]
 
-    _share(costs, "dedup_seconds", _timed(meet))
-    sets = []
-    for told in workers.run(_shingles, needed):
-        costs[told["index"]].dedup_seconds += told["seconds"]
-        sets.append(told["file"])
-    _share(costs, "dedup_seconds", _timed(lambda: write_verdicts(numbered, colliding, sets)))
+    gathered = each(functools.partial(duplicates.gather, folder, 1), grouped)
+    places: dict[Any, list[Any]] = defaultdict(list)
+    for place, found in (pair for told in gathered for pair in told["places"]):
+        places[place].append(found)
+    met = each(functools.partial(duplicates.meet, folder), places.items())
+    connected = each(functools.partial(duplicates.connect, folder), duplicates.all_that_met(grouped, gathered, met))
+    described = each(functools.partial(duplicates.describe, folder), duplicates.where_any(grouped, connected))
+    settle = functools.partial(duplicates.settle, folder, tasks[0].recipe.dedup, [])
+    settled = each(settle, duplicates.batches(grouped, connected, described, met))
+    each(duplicates.deliver, duplicates.deliveries(grouped, settled))
+    _share(costs, "dedup_seconds", seconds)
+    _share(costs, "shuffle_bytes", sum(path.stat().st_size for path in folder.glob("entries-*")))
 
 
 def _peak(nothing: None, skip: Skip, heartbeat: Path) -> int:

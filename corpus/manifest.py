@@ -14,6 +14,7 @@ from corpus.marks import VERSIONS
 from corpus.parts import marked, write_json
 from corpus.plan import Plan, Task
 from corpus.recipe import Recipe
+from corpus.views import MEMORY
 from corpus.write import FOLDERS
 
 _PACKAGES = (
@@ -62,7 +63,8 @@ def check_conservation(run: Path) -> dict[str, list[int]]:
 
 def _conservation(run: Path) -> dict[str, list[int]]:
     offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    with duckdb.connect(config={**offline, "temp_directory": str(run / "stages" / "spill")}) as db:
+    spilling = {"temp_directory": str(run / "stages" / "spill"), "memory_limit": MEMORY}
+    with duckdb.connect(config={**offline, **spilling}) as db:
         extracted = any((run / "stages" / "extract").glob("part-*.parquet"))
         read = f"provenance.file as file from {_parts(run, 'stages/extract')}"
         db.execute(f"create view read as select id, {read if extracted else 'file from ' + _parts(run, 'signals')}")

@@ -5,6 +5,7 @@ dedup       band hashes through a shuffle, candidates verified on their text, ve
 write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
+import functools
 import logging
 import sys
 import time
@@ -20,10 +21,9 @@ from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from corpus import elsewhere, marks, measure, tombstones, transforms
-from corpus.against import FOLDER, earlier, earlier_part
+from corpus import duplicates, elsewhere, marks, measure, tombstones, transforms
+from corpus.against import FOLDER, earlier
 from corpus.documents import OBEYED, documents_part, measured
-from corpus.duplicates import finish_dedup, gather_part, propose, shingles_part, write_verdicts
 from corpus.failures import Failure
 from corpus.parts import Damaged, check_intact, done, marked
 from corpus.plan import Plan, Task
@@ -109,25 +109,36 @@ class Build:
         for stale in mark.parent.iterdir():
             stale.unlink()
         self._forget_others()
-        numbered = list(enumerate(self.tasks))
+        members: list[duplicates.Member] = [*enumerate(self.tasks), *self._earlier]
+        grouped = duplicates.groups(members)
+        folder, settings = mark.parent, self.recipe.dedup
+        work = {
+            "gather": functools.partial(duplicates.gather, folder, duplicates.ranges(self.tasks)),
+            "meet": functools.partial(duplicates.meet, folder),
+            "connect": functools.partial(duplicates.connect, folder),
+            "describe": functools.partial(duplicates.describe, folder),
+            "settle": functools.partial(duplicates.settle, folder, settings, [part.run for _, part in self._earlier]),
+            "deliver": duplicates.deliver,
+        }
 
         def add(pipeline: beam.Pipeline) -> None:
-            once = pipeline | "once" >> beam.Create([[*numbered, *self._earlier]], reshuffle=False)
-            parts = pipeline | "parts" >> beam.Create(numbered, reshuffle=self._spread)
-            keys = parts | "keys" >> transforms.OnWorkers(gather_part)
-            if self._earlier:
-                others = pipeline | "others" >> beam.Create(self._earlier, reshuffle=self._spread)
-                keys = (keys, others | "earlier" >> transforms.OnWorkers(earlier_part)) | beam.Flatten()
-            colliding = keys | transforms.Collide()
-            needed = once | "propose" >> beam.FlatMap(propose, beam.pvalue.AsList(colliding)).with_output_types(Any)
-            if self._spread:
-                needed |= "spread" >> beam.Reshuffle()
-            sets = needed | "shingles" >> transforms.OnWorkers(shingles_part)
-            _ = (
-                once
-                | "resolve" >> beam.Map(write_verdicts, beam.pvalue.AsList(colliding), beam.pvalue.AsList(sets))
-                | "done" >> beam.Map(finish_dedup, mark, fingerprint)
+            once = pipeline | "once" >> beam.Create([grouped], reshuffle=False)
+
+            def after(name: str, items: Callable[..., Any], *steps: beam.PCollection) -> beam.PCollection:
+                return once | name >> transforms.After(items, work[name], steps, self._spread)
+
+            gathered = (
+                pipeline
+                | "groups" >> beam.Create(grouped, reshuffle=self._spread)
+                | "gather" >> transforms.OnWorkers(work["gather"])
             )
+            met = gathered | "meet" >> transforms.Meet(work["meet"])
+            connected = after("connect", duplicates.all_that_met, gathered, met)
+            described = after("describe", duplicates.where_any, connected)
+            settled = after("settle", duplicates.batches, connected, described, met)
+            delivered = after("deliver", duplicates.deliveries, settled)
+            waiting = [beam.pvalue.AsList(step) for step in (settled, delivered)]
+            _ = once | "done" >> beam.Map(duplicates.finish_dedup, *waiting, mark, fingerprint)
 
         self._stage("dedup", self.tasks, add)
 
@@ -169,9 +180,9 @@ class Build:
         meter = Meter(name, sum(sizes.values()))
 
         def tell(result: dict[str, Any]) -> None:
-            meter.part_done(
-                result["rows"], result.get("read_bytes", 0), sizes.get(result["part"], 0), result.get("docs")
-            )
+            parts = result["parts"] if "parts" in result else [result["part"]]
+            units = sum(sizes.get(part, 0) for part in parts)
+            meter.part_done(result["rows"], result.get("read_bytes", 0), units, result.get("docs"))
 
         if not tasks:
             pass

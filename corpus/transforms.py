@@ -1,18 +1,18 @@
 """The thin Beam coats: each step is a pure function of this package, here it gets a label and types.
 
-Only this file and corpus/pipeline.py know Beam. Texts never cross a step: tasks, counts and band hashes do.
+Only this file and corpus/pipeline.py know Beam. Neither texts nor hashes cross a step: tasks, counts and names of
+files do.
 """
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from corpus.dedup.buckets import collisions
 from corpus.workers import Work, Workers
 
 # The process that runs the steps keeps one pool for all stages, and hears of every result. On a remote runner, where
@@ -86,25 +86,42 @@ class OnWorkers(beam.PTransform):
 
 
 @dataclasses.dataclass
-class Collide(beam.PTransform):
-    """Results with `entries` -> (space, entries that share a bucket). The only shuffle that grows with the corpus."""
+class After(beam.PTransform):
+    """One element and all results of earlier steps -> items, made once all of those are there, for `work`."""
+
+    items: Callable[..., Iterable[Any]]  # items(element, *results of each step)
+    work: Work
+    steps: Sequence[beam.PCollection]
+    spread: bool  # over the workers of a runner
+
+    def expand(self, once: beam.PCollection) -> beam.PCollection:
+        waiting = [beam.pvalue.AsList(step) for step in self.steps]
+        items = once | "items" >> beam.FlatMap(self.items, *waiting).with_output_types(Any)
+        if self.spread:
+            items |= beam.Reshuffle()
+        return items | OnWorkers(self.work)
+
+
+@dataclasses.dataclass
+class Meet(beam.PTransform):
+    """Results with `places` -> what `work` makes of all slices of a place. Names of files are shuffled, not hashes."""
+
+    work: Work
 
     def expand(self, results: beam.PCollection) -> beam.PCollection:
         return (
             results
-            | "entries" >> beam.FlatMap(_entries).with_output_types(tuple[int, bytes])
+            | "places" >> beam.FlatMap(_places).with_output_types(tuple[tuple[int, int], tuple[str, int, int, int]])
             | beam.GroupByKey()
-            | "share" >> beam.FlatMap(_share).with_output_types(tuple[int, bytes])
+            | "slices" >> beam.Map(_together).with_output_types(Any)
+            | OnWorkers(self.work)
         )
 
 
-def _entries(result: dict[str, Any]) -> list[tuple[int, bytes]]:
-    entries: list[tuple[int, bytes]] = result["entries"]
-    return entries
+def _places(result: dict[str, Any]) -> list[Any]:
+    places: list[Any] = result["places"]
+    return places
 
 
-def _share(group: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
-    space, payloads = group
-    found = collisions(payloads)
-    if found is not None:
-        yield space, found
+def _together(group: tuple[Any, Iterable[Any]]) -> tuple[Any, list[Any]]:
+    return group[0], list(group[1])

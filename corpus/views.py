@@ -28,6 +28,7 @@ VIEWS = {
     "fates": "every document read: kept, or the first reason why not (columns of all of the above, without text)",
 }
 FOLDERS = tuple(VIEWS)[:5]
+MEMORY = "800MB"  # for DuckDB, which would take four fifths of the machine; past that it spills
 
 # The same id is the same content, so it has one length however often it was read.
 _FATES = """
@@ -149,6 +150,7 @@ def _connect(files: dict[str, list[str]]) -> duckdb.DuckDBPyConnection:
     offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     db = duckdb.connect(config={**offline, "allow_community_extensions": False})
     # The default spills into the current folder.
+    db.execute(f"set memory_limit = {literal(MEMORY)}")
     db.execute(f"set temp_directory = {literal(tempfile.gettempdir() + '/winnow-duckdb')}")
     db.execute(_DOMAIN_OF)
     for folder, paths in files.items():

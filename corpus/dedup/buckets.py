@@ -7,7 +7,7 @@ A *space* is a kind of hash: 0 record, 1 url, 2 exact, 3 and up the bands.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def entries(
     if len(survives) != keys.num_rows:
         raise ValueError(f"survives has {len(survives)} values for {keys.num_rows} documents")
     sent: list[tuple[int, bytes]] = []
-    for space, hashes, rows in _spaces(keys, survives, settings):
+    for space, hashes, rows in spaces(keys, survives, settings):
         refs = docrefs(part_index, rows)
         shares = hashes % np.uint64(partitions)
         for share in range(partitions):
@@ -54,9 +54,9 @@ def entries(
     return sent
 
 
-def _spaces(
+def spaces(
     keys: pa.Table, survives: npt.NDArray[np.bool_], settings: Settings
-) -> Iterable[tuple[int, U64, npt.NDArray[np.int64]]]:
+) -> Iterator[tuple[int, U64, npt.NDArray[np.int64]]]:
     """(space, hashes, rows) of each kind that the settings ask for."""
     kinds = [(RECORD, "record", True), (URL, "url", settings.url), (EXACT, "exact", settings.exact)]
     for space, name, asked in kinds:
@@ -102,23 +102,33 @@ def collisions(payloads: Iterable[bytes]) -> bytes | None:
     pairs = [unpack(payload) for payload in payloads]
     if not pairs:
         return None
-    hashes = np.concatenate([pair[0] for pair in pairs])
-    refs = np.concatenate([pair[1] for pair in pairs])
-    ordered = np.sort(hashes)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not repeated.size:
-        return None
-    # Few documents collide: finding them first is 3 x faster than sorting all by two columns.
-    shared = np.isin(hashes, np.unique(repeated))
-    hashes, refs = hashes[shared], refs[shared]
+    hashes, refs = shared(*(np.concatenate([pair[i] for pair in pairs]) for i in (0, 1)))
+    return pack(hashes, refs) if refs.size else None
+
+
+def shared(hashes: U64, refs: U64) -> tuple[U64, U64]:
+    """The same of hashes and docrefs in any order; hashes and docrefs again."""
+    # Few documents collide: finding them first is faster than sorting all by two columns.
+    hashes, refs = _with(hashes, refs, _repeated(hashes))
     new = ~settled(refs)
     if not new.all():
-        shared = np.isin(hashes, np.unique(hashes[new]))
-        hashes, refs = hashes[shared], refs[shared]
-    if not refs.size:
-        return None
+        hashes, refs = _with(hashes, refs, hashes[new])
     order = np.lexsort((refs, hashes))
-    return pack(hashes[order], refs[order])
+    return hashes[order], refs[order]
+
+
+def _repeated(hashes: U64) -> U64:
+    ordered = np.sort(hashes)
+    repeated: U64 = ordered[1:][ordered[1:] == ordered[:-1]]
+    return repeated
+
+
+def _with(hashes: U64, refs: U64, wanted: U64) -> tuple[U64, U64]:
+    wanted = np.unique(wanted)
+    if not wanted.size:
+        return hashes[:0], refs[:0]
+    chosen = wanted[np.minimum(np.searchsorted(wanted, hashes), wanted.size - 1)] == hashes
+    return hashes[chosen], refs[chosen]
 
 
 def settled(refs: U64) -> npt.NDArray[np.bool_]:

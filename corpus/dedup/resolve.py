@@ -7,6 +7,7 @@ order of rank, of the graph of verified pairs: no union-find, whose chains rejec
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from corpus.dedup import Settings, buckets, shingles
 from corpus.dedup.buckets import U64
-from corpus.dedup.sweep import EXACT, F64, I8, I64, NEAR, sweep
+from corpus.dedup.sweep import EXACT, F64, I8, I32, I64, NEAR, distribute, state, sweep, without_set
 
 KINDS = ("record", "url", "exact", "near")
 _FIELDS: list[tuple[str, pa.DataType]] = [
@@ -36,6 +37,10 @@ _ORDER = {
     "date_oldest": ("date", "ascending"),
     "source": ("source_rank", "ascending"),
 }
+MAX_KEEPERS = 1000
+_MOST_READ = 12 << 20  # shingles, of 8 bytes
+Met = tuple[int, U64, U64]  # space, hashes or bucket numbers with equal ones side by side, docrefs
+Sets = tuple[U64, U64, I64]  # docrefs, ascending, shingles, and where those of each begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,30 +71,53 @@ def resolve(
     ranks: pa.Table,
     shingle_sets: pa.Table,
     settings: Settings,
-    max_keepers: int = 1000,
+    max_keepers: int = MAX_KEEPERS,
+) -> Outcome:
+    """`decide` on payloads: `buckets.by_space`, the `ranks` of all parts, and the sets of `shingles.needed`."""
+    met = ((space, *buckets.unpack(payload)) for space in sorted(collisions) for payload in collisions[space])
+    return decide(met, ranks, shingles.arrays(shingle_sets), settings, max_keepers)
+
+
+def decide(
+    met: Iterable[Met],
+    ranks: pa.Table,
+    sets: Sets,
+    settings: Settings,
+    max_keepers: int = MAX_KEEPERS,
+    let_go: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Decide among the candidates. Those of earlier runs are settled: keepers all of them, before any other.
 
-    `collisions` are `buckets.by_space`; `ranks` has every candidate (`ranks` of all parts); `shingle_sets` has those
-    that `shingles.needed` names. At most the `max_keepers` best keepers of a bucket are compared. Raises ValueError
-    where a candidate is in none of them.
+    `met` comes in order of space and has at least whole connected components; `ranks` has every candidate; `sets` has
+    those whose text is needed. At most the `max_keepers` best keepers of a bucket are compared. `let_go` is called
+    whenever the sweep has read some 100 MB of sets: they may lie in a file. Raises ValueError where a candidate is in
+    none of them.
     """
-    ranks = ranks.sort_by("docref")
+    ranks = ranks if _ascending(ranks) else ranks.sort_by("docref")
     refs = ranks["docref"].to_numpy()
-    doc_offsets, doc_buckets, bucket_kind = _memberships(collisions, refs)
+    members = _memberships(met, refs)
     settled = buckets.settled(refs)
     order = _order(ranks, settings.keep)
     order = np.concatenate([order[settled[order]], order[~settled[order]]])
     texts = _codes(ranks["exact"])
-    set_of, values, offsets = _sets(shingle_sets, refs, texts)
-    _check_sets(set_of, doc_offsets, doc_buckets, bucket_kind)
-    keeper, kind = np.full(refs.size, -1, np.int64), np.full(refs.size, -1, np.int8)
-    evidence, counts = np.zeros((refs.size, 3)), np.zeros(2, np.int64)
-    members = (order, settled, doc_offsets, doc_buckets, bucket_kind, _codes(ranks["id"]), texts)
-    out = (keeper, kind, evidence, counts)
-    sweep(*members, set_of, values, offsets, settings.min_jaccard, max_keepers, *out)
+    set_of = _set_of(sets[0], refs, texts)
+    if missing := without_set(set_of, *members):
+        raise ValueError(f"shingle_sets: {missing} near candidates have none; it needs those of `shingles.needed`")
+    keeper, kind = np.full(refs.size, -1, np.int32), np.full(refs.size, -1, np.int8)
+    evidence = np.zeros((refs.size, 3))
+    swept = state(order, members[2].size, members[1].size)
+    place, ids = 0, _codes(ranks["id"])
+    while place < order.size:
+        place = sweep(place, _MOST_READ, order, settled, *members, ids, texts, set_of, *sets[1:],
+                      settings.min_jaccard, max_keepers, swept, keeper, kind, evidence)  # fmt: skip
+        let_go()
     verdicts = _verdicts(ranks, keeper, kind, evidence)
-    return Outcome(verdicts, int(counts[0]), int(counts[1]), refs[keeper[keeper >= 0]])
+    return Outcome(verdicts, int(swept.counts[0]), int(swept.counts[1]), refs[keeper[keeper >= 0]])
+
+
+def _ascending(ranks: pa.Table) -> bool:
+    refs = ranks["docref"].to_numpy()
+    return bool((refs[1:] > refs[:-1]).all())
 
 
 def _order(ranks: pa.Table, keep: tuple[str, ...]) -> I64:
@@ -98,29 +126,31 @@ def _order(ranks: pa.Table, keep: tuple[str, ...]) -> I64:
     return np.asarray(pc.sort_indices(ranks, sort_keys=by), np.int64)  # nulls, what is not known, come last
 
 
-def _codes(column: Any) -> I64:
+def _codes(column: Any) -> I32:
     """Equal values, equal numbers; null is -1."""
     encoded = column.combine_chunks().dictionary_encode().indices
-    return np.asarray(pc.fill_null(encoded, -1).to_numpy(), np.int64)
+    return np.asarray(pc.fill_null(encoded, -1).to_numpy(), np.int32)
 
 
-def _memberships(collisions: dict[int, list[bytes]], refs: U64) -> tuple[I64, I64, I8]:
+def _memberships(met: Iterable[Met], refs: U64) -> tuple[I64, I32, I8]:
     """Buckets of each document, by kind: those of document i are doc_buckets[doc_offsets[i]:doc_offsets[i + 1]].
 
     Documents count in `refs`. The third array is the kind of each bucket.
     """
-    docs, ids, kinds, used = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int8)], 0
-    for space in sorted(collisions):
-        pairs = [buckets.unpack(payload) for payload in collisions[space]]
-        hashes, members = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
-        number = np.unique(hashes, return_inverse=True)[1].astype(np.int64)
-        docs.append(_positions(members, refs))
-        ids.append(number + used)
-        kinds.append(np.full(int(number.max()) + 1, min(space, NEAR), np.int8))
+    docs, ids, kinds, used = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int8)], 0
+    for space, hashes, members in met:
+        if not hashes.size:
+            continue
+        number = np.cumsum(hashes[1:] != hashes[:-1], dtype=np.int32)
+        docs.append(_positions(members, refs).astype(np.int32))
+        ids.append(np.concatenate([np.zeros(1, np.int32), number]) + np.int32(used))
+        kinds.append(np.full(int(number[-1] if number.size else 0) + 1, min(space, NEAR), np.int8))
         used += kinds[-1].size
     doc, bucket = np.concatenate(docs), np.concatenate(ids)
     doc_offsets = np.concatenate([[0], np.cumsum(np.bincount(doc, minlength=refs.size))]).astype(np.int64)
-    return doc_offsets, bucket[np.argsort(doc, kind="stable")], np.concatenate(kinds)
+    doc_buckets = np.empty(bucket.size, np.int32)
+    distribute(doc, bucket, doc_offsets[:-1].copy(), doc_buckets)
+    return doc_offsets, doc_buckets, np.concatenate(kinds)
 
 
 def _positions(members: U64, refs: U64) -> I64:
@@ -130,24 +160,16 @@ def _positions(members: U64, refs: U64) -> I64:
     return at.astype(np.int64)
 
 
-def _sets(shingle_sets: pa.Table, refs: U64, texts: I64) -> tuple[I64, U64, I64]:
-    """Which set each document has (-1: none), by its text; and the sets."""
-    set_refs, values, offsets = shingles.arrays(shingle_sets)
-    of_text = np.full(int(texts.max(initial=-1)) + 2, -1, np.int64)  # the last one is for text -1, which has none
+def _set_of(set_refs: U64, refs: U64, texts: I32) -> I32:
+    """Which set each document has, by its text; -1: none."""
+    of_text = np.full(int(texts.max(initial=-1)) + 2, -1, np.int32)  # the last one is for text -1, which has none
     known = np.isin(set_refs, refs)
     of_text[texts[_positions(set_refs[known], refs)]] = np.flatnonzero(known)
     of_text[-1] = -1
-    return of_text[texts], values, offsets
+    return of_text[texts]
 
 
-def _check_sets(set_of: I64, doc_offsets: I64, doc_buckets: I64, bucket_kind: I8) -> None:
-    near = np.repeat(np.arange(set_of.size), np.diff(doc_offsets))[bucket_kind[doc_buckets] == NEAR]
-    missing = np.unique(near[set_of[near] < 0]).size
-    if missing:
-        raise ValueError(f"shingle_sets: {missing} near candidates have none; it needs those of `shingles.needed`")
-
-
-def _verdicts(ranks: pa.Table, keeper: I64, kind: I8, evidence: F64) -> pa.Table:
+def _verdicts(ranks: pa.Table, keeper: I32, kind: I8, evidence: F64) -> pa.Table:
     rows = np.flatnonzero(keeper >= 0)
     kinds, found = kind[rows], evidence[rows]
     rejected, kept = ranks.take(rows), ranks["id"].take(keeper[rows])

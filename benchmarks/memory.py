@@ -1,0 +1,61 @@
+"""Peak memory of a build by size of its input: a table of VmHWM of the main process and of its largest worker.
+
+    python benchmarks/memory.py [--gb 0.1 1 5] [--workers 1] [--folder DIR] [--only sizes|document|copies]
+
+Text is made by benchmarks/grown.py, one in eight documents a copy, in one JSONL file with a document per line. Then one
+document of 200 MB, with the default limit of a record (it becomes a ledger row) and with a limit that lets it pass. A
+size needs some seven times its bytes of disk meanwhile. 5 GB take about half an hour on one core.
+"""
+
+import argparse
+import itertools
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import grown
+import watched
+
+LIMIT_MB = 1500
+DOCUMENT = 200_000_000
+
+
+def measure(folder: Path, label: str, workers: int, split: float = 4.0, most: int = 64 << 20) -> bool:
+    """Print the row of what lies in `folder`/in.jsonl; whether it stayed below the limit."""
+    file = folder / "in.jsonl"
+    (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=split, most=most))
+    found = watched.build(folder / "recipe.toml", folder / "run", workers)
+    told = found.manifest
+    print(f"| {label} | {told['read']:,} | {told['docs']:,} | {found.row} | {found.seconds['total']:.0f} |", flush=True)
+    shutil.rmtree(folder / "run")
+    file.unlink()
+    return max(found.main, found.worker) <= LIMIT_MB
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--gb", type=float, nargs="*", default=[0.1, 1, 5])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--sentences", type=int, default=20)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--document", action=argparse.BooleanOptionalAction, default=True)
+    asked = parser.parse_args()
+    print("| input | documents | kept | main MB | worker MB | all, PSS, MB | seconds |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory(dir=asked.folder) as temporary:
+        folder, fits = Path(temporary), []
+        for size in asked.gb:
+            grown.write(folder / "in.jsonl", grown.lines(asked.sentences), num_bytes=size * 1e9)
+            fits.append(measure(folder, f"{size:g} GB", asked.workers))
+        for most in (64 << 20, 2 * DOCUMENT) if asked.document else ():
+            pool = itertools.cycle(grown.sentences())
+            body = "\\n".join(itertools.islice(pool, DOCUMENT // 120))
+            (folder / "in.jsonl").write_text(f'{{"text": "{body}"}}\n')
+            size = f"{(folder / 'in.jsonl').stat().st_size / 1e6:.0f} MB document"
+            fits.append(measure(folder, f"{size}, at most {most / 1e6:.0f}", asked.workers, most=most))
+    sys.exit(not all(fits))
+
+
+if __name__ == "__main__":
+    main()
