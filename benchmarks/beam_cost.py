@@ -9,17 +9,13 @@ same content hashes. Expected: at most 10 % more processor time.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
-from curation import ROOT, SHARED
+from curation import SHARED, timed
 from text_curation import RECIPE, overrides
 
 
@@ -56,17 +52,6 @@ def loop(run: Path, settings: list[str]) -> None:
         task.marks["write"] = measure.fingerprint(task)
         write_part(task, {}, beat)
     finish(recipe, planned, run, tasks)
-
-
-def timed(command: list[Any], log: Path) -> tuple[float, float]:
-    """Seconds by the clock, and of processor time with children."""
-    started = time.perf_counter()
-    with log.open("w") as out:
-        process = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(log.read_text()[-2000:])
-    return time.perf_counter() - started, used.ru_utime + used.ru_stime
 
 
 def main() -> None:

@@ -55,11 +55,9 @@ def build(
 
     run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam, corrections)
 
-    from corpus import report as reports  # only now: workers start half a second sooner
-    from corpus import report_html
+    from corpus import report_html  # only now: workers start half a second sooner
 
-    report_html.write(out)
-    reports.summary(out)
+    report_html.end_build(out)
 
 
 @app.command()
