@@ -35,6 +35,7 @@ def signatures(sizes: list[int], folder: Path) -> None:
     )
     print("|---:|" + "---:|" * (len(STEPS) + 4))
     totals = []
+    _steps([_part(folder / "warm", number) for number in range(2)])  # compiles
     for size in sizes:
         run = folder / str(size)
         tasks = [_part(run, number) for number in range(size // PART)]
