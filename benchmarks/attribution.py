@@ -1,10 +1,11 @@
 """Which stage of `python -m eval attribute` finds the documents behind what a model says.
 
-    python benchmarks/attribution.py [--cache DIR] [--seed 1] [--questions 12]
+    python benchmarks/attribution.py [--cache DIR] [--seed 1 2] [--questions 12]
+    python benchmarks/attribution.py --recall-only --seed 1 2 --questions 32      # a minute: no model is needed
 
 Invented facts are planted among passages of books (../shared/data), a small model learns them, and each stage ranks the
 documents for questions whose sources are known. Prints mean reciprocal rank and recall@10 with 95 % intervals over
-questions, by slice, and the time of each stage per question. --cache keeps corpus and model, so a killed run goes on.
+questions of all seeds, by slice, and the time of each stage. --cache keeps corpora and models, so a killed run goes on.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -22,8 +25,9 @@ from attribution_corpus import Question  # noqa: E402
 
 from eval import intervals, proof  # noqa: E402
 from eval.documents import Document  # noqa: E402
-from eval.ladder import RECALL, Ladder, Settings, Trace, fused, open_subject  # noqa: E402
+from eval.ladder import Ladder, Settings, Trace, fused, open_subject  # noqa: E402
 from eval.mistakes import Mistake  # noqa: E402
+from eval.retrieval import Bm25, part_terms, word_terms  # noqa: E402
 from trainer import recipe as recipes  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
@@ -49,7 +53,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=48, help="with four facts each")
     parser.add_argument("--tokens", type=int, default=1_200_000, help="of the training; six tenths are of facts")
     parser.add_argument("--questions", type=int, default=12, help="of each slice, at most")
-    parser.add_argument("--seed", type=int, default=1, help="0 was used to choose settings")
+    parser.add_argument("--seed", type=int, nargs="+", default=[1, 2], help="0 was used to choose settings")
+    parser.add_argument("--recall-only", action="store_true", help="what reads words alone; nothing is trained")
     parser.add_argument("--checkpoints", type=int, default=8, help="of the gradients, back from the last")
     parser.add_argument("--quick", action="store_true", help="gradients of the candidates only, not of all documents")
     parser.add_argument("--only-train", action="store_true")
@@ -71,20 +76,52 @@ def recipe(tokens: int, seed: int) -> recipes.Recipe:
 
 
 def _run(options: argparse.Namespace, cache: Path) -> None:
-    documents, questions = attribution_corpus.build(options.data, options.base, options.people, options.seed)
+    asked: list[Question] = []
+    gold: list[set[int]] = []
+    found: dict[str, list[list[int]]] = {}
+    for seed in options.seed:
+        documents, questions = attribution_corpus.build(options.data, options.base, options.people, seed)
+        mine = chosen(questions, options.questions)
+        told = _by_words(documents, mine)
+        if not options.recall_only:
+            told |= _of_model(options, cache / f"seed-{seed}", seed, documents, mine)
+        place = {document.id: number for number, document in enumerate(documents)}
+        asked += mine
+        gold += [{place[name] for name in question.gold} for question in mine]
+        for name, rankings in told.items():
+            found.setdefault(name, []).extend(rankings)
+    if not options.only_train:
+        print_table(asked, gold, found)
+
+
+def _of_model(
+    options: argparse.Namespace, cache: Path, seed: int, documents: list[Document], asked: Sequence[Question]
+) -> dict[str, list[list[int]]]:
+    """Train if need be; rankings of everything that a model is read for."""
     if not (cache / "run" / "manifest.json").exists():
         attribution_corpus.write_run(cache / "run", documents)
     from trainer.train import train
 
-    train(recipe(options.tokens, options.seed), [cache / "run"], cache / "model")
+    train(recipe(options.tokens, seed), [cache / "run"], cache / "model")
     if options.only_train:
-        return
-    asked = chosen(questions, options.questions)
-    place = {document.id: number for number, document in enumerate(documents)}
-    gold = [{place[name] for name in question.gold} for question in asked]
+        return {}
     _knows(cache / "model", documents, asked)
-    found = rankings(cache / "model", documents, asked, options.checkpoints, options.quick)
-    print_table(asked, gold, found)
+    return rankings(cache / "model", documents, asked, options.checkpoints, options.quick)
+
+
+def _by_words(documents: list[Document], asked: Sequence[Question]) -> dict[str, list[list[int]]]:
+    """BM25 over words, the classical baseline; over words and their parts; and the ladder's recall without a model."""
+    out = {}
+    for name, terms in (("bm25 of words", word_terms), ("bm25 of words and parts", part_terms)):
+        index = Bm25([document.text for document in documents], terms)
+        out[name] = [[n for n, _ in index.search(m.text(), 100)] for m in _mistakes(asked)]
+    nobody: Any = SimpleNamespace(tokenizer=SimpleNamespace(end=0))  # recall asks no model
+    traces = Ladder(nobody, documents, Settings(stages=("recall",))).trace(_mistakes(asked))
+    return out | {"spans": [ranked(t.scores.get("spans", {})) for t in traces], "recall": [_order(t) for t in traces]}
+
+
+def _order(trace: Trace) -> list[int]:
+    return [number for number, _ in trace.fused]
 
 
 def chosen(questions: Sequence[Question], most: int) -> list[Question]:
@@ -116,31 +153,30 @@ def rankings(
     model: Path, documents: list[Document], asked: Sequence[Question], checkpoints: int, quick: bool
 ) -> dict[str, list[list[int]]]:
     """Of each method and question the documents, the best first."""
-    recalled = _ladder(model, documents, "recall")
+    recalled = _ladder(model, documents, "recall", "hidden")
     traces = recalled.trace(_mistakes(asked))
-    out = {stage: [ranked(t.scores.get(stage, {})) for t in traces] for stage in RECALL}
-    out["recall: these three fused"] = [[n for n, _ in t.fused] for t in traces]
+    out = {"hidden": [ranked(t.scores["hidden"]) for t in traces], "recall + hidden": [_order(t) for t in traces]}
     candidates = [[n for n, _ in t.fused[: recalled.settings.candidates]] for t in traces]
 
     # As the ladder runs them: the loss drop over candidates; gradients once over all documents, which is also "alone".
     recalled.drop(traces, candidates)
     out["loss drop, of candidates"] = [ranked(t.scores["drop"]) for t in traces]
     alone = _ladder(model, documents, "gradients", checkpoints=checkpoints)
-    told = [] if quick else alone.trace(_mistakes(asked))
+    told = [Trace(mistake) for mistake in _mistakes(asked)]
     if quick:
-        told = [Trace(mistake) for mistake in _mistakes(asked)]
         alone.gradients(told, candidates)
-    gradients = [t.scores["gradient"] for t in told]
-    if not quick:
-        out["gradients, of all documents"] = [ranked(found) for found in gradients]
-    among = [{n: found[n] for n in mine} for found, mine in zip(gradients, candidates, strict=True)]
+    else:
+        alone.gradients(told, [list(range(len(documents)))] * len(told))
+        out["gradients, of all documents"] = [ranked(t.scores["gradient"]) for t in told]
+    among = [{n: t.scores["gradient"][n] for n in mine} for t, mine in zip(told, candidates, strict=True)]
     out["gradients, of candidates"] = [ranked(found) for found in among]
-    for name, left_out, gradient in (
-        ("recall + drop", (), False), ("recall + gradients", ("drop",), True), ("recall + drop + gradients", (), True),
-        ("bm25 + gradients", ("drop", "spans", "hidden"), True),
-    ):  # fmt: skip
-        scores = [{s: v for s, v in t.scores.items() if s not in left_out} for t in traces]
-        scores = [s | ({"gradient": g} if gradient else {}) for s, g in zip(scores, among, strict=True)]
+    for name, used in (
+        ("recall + drop", ("bm25", "spans", "drop")),
+        ("recall + gradients", ("bm25", "spans", "gradient")),
+        ("all stages", ("bm25", "spans", "hidden", "drop", "gradient")),
+    ):
+        every = [{**t.scores, "gradient": g} for t, g in zip(traces, among, strict=True)]
+        scores = [{stage: found[stage] for stage in used if stage in found} for found in every]
         out[name] = [[n for n, _ in fused(s, mine)] for s, mine in zip(scores, candidates, strict=True)]
     for ladder in (recalled, alone):
         for line in ladder.costs.lines():
@@ -168,22 +204,23 @@ def print_table(asked: Sequence[Question], gold: Sequence[set[int]], found: Mapp
         cells = [[v for v, q in zip(values, asked, strict=True) if q.slice == name] for name in names]
         print(f"| {method} | " + " | ".join(f"{sum(c) / len(c):.2f}" for c in cells) + " |")
     print("\n| recall@10, paired difference over questions | |\n| --- | --- |")
-    for a, b in ((a, b) for a, b in PAIRS if b in recalls):
+    for a, b in ((a, b) for a, b in PAIRS if {a, b} <= recalls.keys()):
         print(f"| {a} - {b} | {_said(intervals.paired_difference(recalls[a], recalls[b]))} |")
 
 
 PAIRS = (
-    ("recall: these three fused", "bm25"),
-    ("recall + drop", "recall: these three fused"),
-    ("recall + gradients", "recall: these three fused"),
-    ("recall + drop + gradients", "recall + gradients"),
-    ("recall + gradients", "bm25"),
-    ("recall + gradients", "gradients, of all documents"),
-    ("recall + gradients", "gradients, of candidates"),
-    ("recall + drop", "bm25"),
-    ("recall + drop + gradients", "bm25"),
-    ("recall + drop + gradients", "gradients, of candidates"),
-    ("bm25 + gradients", "bm25"),
+    ("bm25 of words and parts", "bm25 of words"),
+    ("recall", "bm25 of words"),
+    ("recall", "bm25 of words and parts"),
+    ("recall", "gradients, of all documents"),
+    ("recall", "gradients, of candidates"),
+    ("recall + hidden", "recall"),
+    ("recall + drop", "recall"),
+    ("recall + gradients", "recall"),
+    ("all stages", "recall"),
+    ("all stages", "bm25 of words"),
+    ("all stages", "gradients, of all documents"),
+    ("all stages", "gradients, of candidates"),
 )
 
 

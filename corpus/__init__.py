@@ -27,6 +27,7 @@ schema       the columns of every file
 parts        part files, whole or not there
 marks        fingerprints: what a result depends on
 workers      processes that may die
+preload      what they all need, loaded once
 guard        which document a worker is at, and for how long
 failures     what may end a command in a foreseen way
 lock         one build at a time in a folder

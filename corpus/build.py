@@ -50,7 +50,7 @@ def build(
             return _stages(recipe, planned, run, None, beam_options, started)
         workers = Workers(min(num_workers, len(planned.parts)))
         try:
-            workers.warm(_warm)
+            workers.start()
             return _stages(recipe, planned, run, workers, beam_options, started)
         finally:
             workers.close()
@@ -75,12 +75,6 @@ def _stages(
     stages.seconds["proof"] = time.perf_counter() - proving
     write_timing(run, workers.num_workers if workers else 0, stages.seconds, started)
     return told
-
-
-def _warm() -> None:
-    """In a worker: load what every task needs."""
-    import corpus.documents
-    import corpus.write  # noqa: F401
 
 
 def _check_named(recipe: Recipe, run: Path) -> None:

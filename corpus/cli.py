@@ -48,6 +48,9 @@ def build(
 
     Example: python -m corpus build corpus/recipes/web.toml --out runs/web-1 --set quality.min_words=30
     """
+    from corpus.workers import prepare
+
+    prepare()  # first of all: what it loads takes longer than what this process does
     from corpus.build import build as run_build
 
     run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam, corrections)
@@ -72,6 +75,9 @@ def estimate(
 
     Example: python -m corpus estimate corpus/recipes/web.toml --sample 16 --core-hour-price 0.04
     """
+    from corpus.workers import prepare
+
+    prepare()
     from corpus import estimate as estimates
 
     estimates.show(recipe, overrides, parts, price)

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus import schema
+from corpus import schema, tombstones
 from corpus.edited import carry_out
 from corpus.failures import Failure
 from corpus.parts import replacing, writing
@@ -232,8 +232,21 @@ def lay_down(recipe: Recipe, run: Path) -> int:
     if not recipe.corrections.file:
         return 0
     rows, unsigned = signed(Path(recipe.corrections.file))
-    save(run / FILE, rows)
+    save(run / FILE, _without_quotes(rows, tombstones.obeyed(run, recipe.tombstones).named("id")))
     return unsigned
+
+
+def forget(run: Path, ids: Collection[str]) -> None:
+    """Take what the run's corrections quote of some documents out of them; what was ordered stays, for the books."""
+    if (run / FILE).exists():
+        before = read(run / FILE)
+        after = _without_quotes(before, ids)
+        if after != before:
+            save(run / FILE, after)
+
+
+def _without_quotes(rows: Sequence[Correction], ids: Collection[str]) -> list[Correction]:
+    return [dataclasses.replace(row, evidence="") if row.id in ids else row for row in rows]
 
 
 class Orders:

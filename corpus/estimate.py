@@ -1,6 +1,6 @@
 """`estimate`: what a build will give and cost, from a sample of its input that is really built.
 
-A few parts of every source, spread over it and drawn by the hash in their names, go through the stages on one worker.
+Small pieces of every source, spread over it and drawn by the hash in their names, go through the stages on one worker.
 Processor time is counted, not the clock, so that a busy machine does not change the answer. Sums grow with the bytes
 of the source.
 """
@@ -31,6 +31,7 @@ from corpus.whatif import CHARACTERS_PER_TOKEN
 from corpus.workers import Skip, Work, Workers
 from corpus.write import FOLDERS, write_part
 
+_PIECES = 4  # of a part
 SIZES = {"10 billion words": 1e10, "1 trillion words": 1e12}
 
 
@@ -65,9 +66,10 @@ class Cost:
 class Estimate:
     sample: Cost
     whole: Cost
-    num_sampled: int  # parts
+    num_sampled: int  # pieces, as many bytes as the parts asked for
     num_parts: int
     start_seconds: float  # what is loaded and compiled once, with one part
+    peak_bytes: int = 0  # resident memory of the worker
 
 
 def estimate(path: Path, overrides: Sequence[str] = (), parts_per_source: int = 8) -> Estimate:
@@ -76,34 +78,48 @@ def estimate(path: Path, overrides: Sequence[str] = (), parts_per_source: int = 
     planned = plan(recipe)
     if not planned.parts:
         raise RecipeError(f"{path}: every input file is empty")
-    drawn = draw(planned, parts_per_source)
+    drawn = draw(planned, _in_pieces(recipe), parts_per_source)
     with tempfile.TemporaryDirectory(prefix="winnow-estimate-") as folder:
-        costs, start = _build(recipe, drawn, Path(folder))
+        costs, start, peak = _build(recipe, drawn, Path(folder))
     sample, whole = Cost(), Cost()
     for source in {part.source.name for part in planned.parts}:
         mine = _sum(cost for part, cost in zip(drawn, costs, strict=True) if part.source.name == source)
         num_bytes = sum(part.num_bytes for part in planned.parts if part.source.name == source)
         sample = sample.plus(mine)
         whole = whole.plus(mine.times(num_bytes / mine.input_bytes))
-    return Estimate(sample, whole, len(drawn), len(planned.parts), start)
+    return Estimate(sample, whole, len(drawn), len(planned.parts), start, peak)
 
 
-def draw(planned: Plan, parts_per_source: int) -> list[Part]:
-    """Each source in stretches of equal length, and of each the first part by name.
+def _in_pieces(recipe: Recipe) -> Plan:
+    """The same input cut finer. Neighbours in a file are alike, so many small pieces tell more than few large parts."""
+    write = dataclasses.replace(recipe.write, split_mb=recipe.write.split_mb / _PIECES)
+    return plan(dataclasses.replace(recipe, write=write))
+
+
+def draw(planned: Plan, pieces: Plan, parts_per_source: int) -> list[Part]:
+    """Of each source as many bytes as so many parts have: stretches of equal length, and of each the first by name.
 
     Names are hashes: as good as dice, and always the same. Stretches, because files lie in the order in which they were
-    gathered: on web.warc.gz dice alone missed a third of the words.
+    gathered: on web.warc.gz dice alone missed a third of the words. Where all is asked for, it is taken as planned.
     """
-    by_source: dict[str, list[Part]] = defaultdict(list)
-    for part in sorted(planned.parts, key=lambda part: part.splits[0]):
-        by_source[part.source.name].append(part)
+    whole, fine = _by_source(planned), _by_source(pieces)
     drawn: list[Part] = []
-    for name in sorted(by_source):
-        parts = by_source[name]
-        number = min(parts_per_source, len(parts))
+    for name in sorted(whole):
+        if parts_per_source >= len(whole[name]):
+            drawn += whole[name]
+            continue
+        parts = fine[name]
+        number = round(parts_per_source * len(parts) / len(whole[name]))
         cuts = [len(parts) * n // number for n in range(number + 1)]
         drawn += [min(parts[a:b], key=lambda part: part.name) for a, b in itertools.pairwise(cuts)]
     return drawn
+
+
+def _by_source(planned: Plan) -> dict[str, list[Part]]:
+    found: dict[str, list[Part]] = defaultdict(list)
+    for part in sorted(planned.parts, key=lambda part: part.splits[0]):
+        found[part.source.name].append(part)
+    return found
 
 
 def _sum(costs: Iterator[Cost]) -> Cost:
@@ -113,8 +129,8 @@ def _sum(costs: Iterator[Cost]) -> Cost:
     return total
 
 
-def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost], float]:
-    """The cost of each part, and what a worker needs to start."""
+def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost], float, int]:
+    """The cost of each part, the seconds that a worker needs to start, and the bytes that it held."""
     settings = marks.stage_settings(recipe)
 
     def task(part: Part, name: str) -> Task:
@@ -125,7 +141,9 @@ def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost],
         # Once for nothing: the first part pays for what is loaded and compiled. It is the smallest.
         smallest = min(parts, key=lambda part: part.num_bytes)
         [warm] = _stages([task(smallest, "warm")], workers)
-        return _stages([task(part, "run") for part in parts], workers), warm.core_hours * 3600
+        costs = _stages([task(part, "run") for part in parts], workers)
+        [peak] = workers.run(_peak, [None])
+        return costs, warm.core_hours * 3600, peak
     finally:
         workers.close()
 
@@ -188,6 +206,11 @@ def _dedup(tasks: list[Task], costs: list[Cost], workers: Workers) -> None:
     each(duplicates.deliver, duplicates.deliveries(grouped, settled))
     _share(costs, "dedup_seconds", seconds)
     _share(costs, "shuffle_bytes", sum(path.stat().st_size for path in folder.glob("entries-*")))
+
+
+def _peak(nothing: None, skip: Skip, heartbeat: Path) -> int:
+    """In the worker, which is no child of this process: it was forked from a server."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _timed(work: Any) -> float:
@@ -258,11 +281,13 @@ def show(path: Path, overrides: Sequence[str], parts_per_source: int, price: flo
     """Print the estimate."""
     found = estimate(path, overrides, parts_per_source)
     out = console()
-    out.print(line(f"{path}: {found.num_sampled} of {found.num_parts} parts were built, on one core of this machine"))
+    out.print(
+        line(f"{path}: {found.num_sampled} pieces of {found.num_parts} parts were built, on one core of this machine")
+    )
     columns, told = rows(found, price)
     out.print(table(columns, told))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    out.print(line(f"Loading takes {found.start_seconds:.1f} s once; the worker held {peak:,.0f} MB at most."))
+    held = _bytes(found.peak_bytes)
+    out.print(line(f"Loading takes {found.start_seconds:.1f} s once; the worker held {held} at most."))
     out.print(line(f"Tokens are characters / {CHARACTERS_PER_TOKEN}: true of English and 32,000 words of vocabulary."))
     out.print(line("A sample meets few of its copies: a larger corpus keeps less, and its dedup compares more."))
     out.print(line(f"\nnext: python -m corpus build {path} --out runs/NAME"))

@@ -5,6 +5,7 @@ rejects are not extracted at all, and have neither text nor failure.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,9 @@ def _records(task: Task, skip: Skip, beat: Heartbeat) -> Iterator[tuple[str, int
                 yield split.path, number, Record(split.start, failure=("broken_record", detail))
                 number += 1
                 break
-            with beat.document(READING + number, _READ_SECONDS):
-                record = next(records, None)
+            beat.hold(READING + number, _READ_SECONDS)
+            record = next(records, None)
+            beat.release()
             if record is None:
                 break
             yield split.path, number, record
@@ -146,7 +148,7 @@ class Extractor:
             "extra": orjson.dumps(record.extra, option=orjson.OPT_SORT_KEYS).decode() if record.extra else None,
         }
         return {
-            "id": document_id(self._source, record, f"{Path(file).name}:{record.position}"),
+            "id": document_id(self._source, record, f"{_file_name(file)}:{record.position}"),
             "source": self._source,
             "url": record.url,
             "title": record.title,
@@ -165,18 +167,20 @@ class Extractor:
                 raise ExtractionError(*self._skip[number])
             if record.html is not None and self._engine is None:
                 self._engine = self._ready()
-            with self._beat.document(number, self._recipe.extract.seconds):
-                text = self._text(row, record) if record.html is not None else _own_text(record)
-                # Readers that count positions in the text have normalised it themselves.
-                counted = record.chapters is not None or record.edits is not None
-                text, repairs = (text, record.repairs) if counted else normalise(text)
-                if not text:
-                    raise ExtractionError("no_text")
+            self._beat.hold(number, self._recipe.extract.seconds)
+            text = self._text(row, record) if record.html is not None else _own_text(record)
+            # Readers that count positions in the text have normalised it themselves.
+            counted = record.chapters is not None or record.edits is not None
+            text, repairs = (text, record.repairs) if counted else normalise(text)
+            if not text:
+                raise ExtractionError("no_text")
             row["text"], row["meta"]["repairs"] = text, repairs
         except ExtractionError as error:
             row["failure"] = {"reason": error.reason, "detail": error.detail}
         except Exception as error:  # a parser's own failure belongs to its page, never to the build
             row["failure"] = {"reason": "extract_error", "detail": f"{type(error).__name__}: {error}"}
+        finally:
+            self._beat.release()
 
     def _ready(self) -> Engine:
         """The engine, loaded and compiled: no page's time limit should pay for that."""
@@ -196,10 +200,17 @@ class Extractor:
         return found.text
 
 
+@functools.lru_cache
+def _file_name(path: str) -> str:
+    return Path(path).name
+
+
 def _own_text(record: Record) -> str:
     text = record.text or ""
+    if not record.edits:
+        return text
     pieces, at = [], 0
-    for _, start, end, replacement in record.edits or ():
+    for _, start, end, replacement in record.edits:
         pieces += [text[at:start], replacement]
         at = end
     return "".join([*pieces, text[at:]])
@@ -222,9 +233,8 @@ def document_id(source: str, record: Record, position: str) -> str:
     content = record.html if record.html is not None else (record.text or "").encode("utf-8", "surrogatepass")
     # A broken record may have nothing of its own but its place.
     place = "" if content or record.url or record.origin else position
-    for item in (source, record.url or "", record.origin or "", place):
-        hasher.update(item.encode("utf-8", "surrogatepass"))
-        hasher.update(b"\0")
+    origin = "\0".join((source, record.url or "", record.origin or "", place, ""))
+    hasher.update(origin.encode("utf-8", "surrogatepass"))
     hasher.update(content)
     if record.turns:
         hasher.update(orjson.dumps(record.turns))

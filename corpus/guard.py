@@ -41,13 +41,21 @@ class Heartbeat:
     @contextlib.contextmanager
     def document(self, position: int, seconds: float) -> Iterator[None]:
         """Hold one document for at most `seconds`; past that this process is gone."""
-        self._say(position)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        self.hold(position, seconds)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self._say(NOWHERE)
+            self.release()
+
+    def hold(self, position: int, seconds: float) -> None:
+        """The same without a block: until the next `hold` or `release`."""
+        self._say(position)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def release(self) -> None:
+        """Nothing is in hand."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._say(NOWHERE)
 
     def done(self, documents: int, num_bytes: int) -> None:
         self.documents += documents

@@ -3,7 +3,6 @@
 Nothing is decided here. Signals are kept for every row read, so that any threshold can be replayed later.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from corpus.extract import EXTRACTED
 from corpus.parts import mark_done, marked, row_groups, writing, writing_arrow
 from corpus.plan import Task
 from corpus.recipe import Recipe, digest
+from filters.kernels import spans
 from filters.kernels.text import segments
 
 Column = Any  # pyarrow's Array or ChunkedArray; their stubs know too many kinds
@@ -112,22 +112,13 @@ def _edit(docs: pa.Table, name: str, step: filters.Editor, rows: np.ndarray) -> 
             "rule": proposed["rule"],
             "start": proposed["start"],
             "end": proposed["end"],
-            "removed": pa.array(_spans(text, proposed), pa.large_string()),
+            "removed": spans.held(text, proposed),
             "replacement": proposed["replacement"],
             "row": pa.array(rows[proposed["row"].to_numpy()], pa.int64()),
         },
         schema=STAGE_EDITS,
     )
     return docs.set_column(docs.column_names.index("text"), "text", edited), table
-
-
-def _spans(text: Column, edits: pa.Table) -> Iterator[str]:
-    """What each edit removes; edits of one row follow each other, so a text is decoded once."""
-    at, decoded = -1, ""
-    for row, start, end in zip(*(edits[name].to_pylist() for name in ("row", "start", "end")), strict=True):
-        if row != at:
-            at, decoded = row, text[row].as_py()
-        yield decoded[start:end]
 
 
 def _signals(extracted: pa.Table, docs: pa.Table, where: Column, structs: dict[str, pa.StructArray]) -> pa.Table:

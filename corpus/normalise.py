@@ -8,13 +8,13 @@ import re
 import unicodedata
 
 import ftfy
+import numpy as np
 from ftfy.badness import is_bad
 from ftfy.fixes import fix_c1_controls
 
-# Looking for the rare on UTF-8 bytes: 500 MB/s, where a character class over non-ASCII text reads 20 MB/s.
-CONTROLS = bytes(set(range(32)) - {9, 10}) + b"\x7f"
-# C1, byte order marks, and of U+20xx the line separators and the spaces of odd widths
-RARE = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbb\xbf|\xe2(?:\x80[\x80-\x8a\xa8\xa9\xaf]|\x81\x9f)")
+from filters.kernels.compiled import U32
+from filters.kernels.unusual import BLANKS, COMPOSED, GARBLED, NO_BREAK, RETURN, SURROGATE, UNCLEAN, look, trimmed
+
 # ftfy's own test reads 6 MB/s. These sequences are what UTF-8 that was read as windows-1252, or as windows-1251, must
 # contain: a lead byte and as many continuation bytes as it asks for, so that an é before an ellipsis is none.
 CONTINUATION = rb"(?:\xc2[\x80-\xbf]|\xe2[\x80\x82\x84].|\xc5[\x92-\xbe]|\xc6\x92|\xcb[\x86\x9c])"
@@ -33,8 +33,6 @@ MOJIBAKE = (
 NEWLINES = re.compile("\r|[\x0b\x0c\x1c-\x1e\u2028\u2029]")
 REMOVED = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 SPACES = re.compile("[\u2000-\u200a\u202f\u205f]")
-TRAILING = re.compile("[ \t]+\n")
-BLANK_LINES = re.compile("\n{3,}")
 BLANK = " \t\n"
 MAX_ROUNDS = 4  # mojibake of mojibake needs two; the last round only finds nothing to do
 
@@ -47,39 +45,45 @@ def normalise(text: str) -> tuple[str, int]:
     """
     repairs = 0
     for _ in range(MAX_ROUNDS):
-        text, changed = _once(text)
+        text, changed, again = _once(text)
         repairs += changed
-        if not changed:
+        if not again:
             break
     return text, repairs
 
 
-def _once(text: str) -> tuple[str, int]:
-    before = len(text)
-    if "\r\n" in text:
-        text = text.replace("\r\n", "\n")
-    changed = before - len(text)
+def _once(text: str) -> tuple[str, int, bool]:
+    """Text, changes, and whether another round might find something.
+
+    Not where only blank space went, but for a garbled line: whether it is one is judged with its spaces.
+    """
+    changed = deep = 0
     data = text.encode("utf-8", "surrogatepass")
-    if _needs_cleaning(data, text):
-        text, more = _clean(text)
-        changed += more
+    found = look(np.frombuffer(data, np.uint8))
+    if found & RETURN:
+        changed = text.count("\r\n")
+        text = text.replace("\r\n", "\n")
+        data = text.encode("utf-8", "surrogatepass")
+        found = look(np.frombuffer(data, np.uint8))
+    if found & UNCLEAN or (found & SURROGATE and REMOVED.search(text)):
+        text, deep = _clean(text)
         data = text.encode("utf-8")
-    if not text.isascii():
-        if _garbled(data, 0):
-            text, more = _repair(data)
-            changed += more
-        if not unicodedata.is_normalized("NFC", text):
-            composed = unicodedata.normalize("NFC", text)
-            changed += max(1, abs(len(text) - len(composed)))
-            text = composed
-    text, more = _trim(text)
-    return text, changed + more
-
-
-def _needs_cleaning(data: bytes, text: str) -> bool:
-    if len(data.translate(None, CONTROLS)) != len(data) or (not text.isascii() and RARE.search(data)):
-        return True
-    return b"\xed" in data and REMOVED.search(text) is not None  # surrogates; Hangul begins with the same byte
+        found = look(np.frombuffer(data, np.uint8))
+    garbled = bool(found & GARBLED) and _garbled(data, 0) is not None
+    if garbled:
+        text, more = _repair(data)
+        deep += more
+        found |= COMPOSED | BLANKS
+    if found & COMPOSED and not unicodedata.is_normalized("NFC", text):
+        composed = unicodedata.normalize("NFC", text)
+        deep += max(1, abs(len(text) - len(composed)))
+        text = composed
+    spaces = text.count("\xa0") if found & (NO_BREAK | BLANKS) else 0
+    if spaces:  # only now: one can be half of a garbled letter. fastText and others see no word end in it.
+        text = text.replace("\xa0", " ")
+    text, more = _trim(text, spaces > 0 or bool(found & BLANKS))
+    changed += deep + spaces + more
+    return text, changed, deep + spaces > 0 or (garbled and changed > 0)
 
 
 def _clean(text: str) -> tuple[str, int]:
@@ -87,8 +91,9 @@ def _clean(text: str) -> tuple[str, int]:
     if any("\x80" <= c <= "\x9f" for c in set(text)):
         # bytes of windows-1252 that were read as latin-1: browsers show them as they were meant. UTF-8 that was read
         # as latin-1 has them too, and would be lost by that.
-        repaired = "\n".join(fix_c1_controls(_ungarbled(line)) for line in text.split("\n"))
-        changed = sum(c > "\x7f" for c in text) if len(repaired) != len(text) else _differences(text, repaired)
+        lines = text.split("\n")
+        repaired = "\n".join(line if line.isascii() else fix_c1_controls(_ungarbled(line)) for line in lines)
+        changed = _not_ascii(text) if len(repaired) != len(text) else _differences(text, repaired)
         text = repaired
     text, replaced = NEWLINES.subn("\n", text)
     text, spaces = SPACES.subn(" ", text)
@@ -101,8 +106,16 @@ def _ungarbled(line: str) -> str:
     return repaired
 
 
+def _not_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
+
+
 def _differences(a: str, b: str) -> int:
-    return sum(x != y for x, y in zip(a, b, strict=True))
+    return int(np.count_nonzero(_code_points(a) != _code_points(b)))
+
+
+def _code_points(text: str) -> U32:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def _garbled(data: bytes, start: int) -> re.Match[bytes] | None:
@@ -121,21 +134,13 @@ def _repair(data: bytes) -> tuple[str, int]:
         line = data[start:end].decode()
         repaired = _ungarbled(line)
         if repaired != line:
-            changed += sum(c > "\x7f" for c in line)
+            changed += _not_ascii(line)
         parts += (data[done:start].decode(), repaired)
         done = end
     return "".join(parts) + data[done:].decode(), changed
 
 
-def _trim(text: str) -> tuple[str, int]:
-    # only now: a no-break space can be half of a garbled letter. fastText and others see no word end in it.
-    spaces = text.count("\xa0")
-    if spaces:
-        text = text.replace("\xa0", " ")
+def _trim(text: str, blanks: bool) -> tuple[str, int]:
     before = len(text)
-    if " \n" in text or "\t\n" in text:
-        text = TRAILING.sub("\n", text)
-    if "\n\n\n" in text:
-        text = BLANK_LINES.sub("\n\n", text)
-    text = text.strip(BLANK)
-    return text, spaces + before - len(text)
+    text = trimmed(text.encode("utf-8")).decode("utf-8") if blanks else text.strip(BLANK)
+    return text, before - len(text)

@@ -42,11 +42,27 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def repeating(schema: pa.Schema) -> list[str]:
+    """Parquet's names of the columns whose values may repeat: looking for others' values cost a third of writing."""
+    return [name for field in schema for name in _repeating(field.name, field) if field.name not in ("id", "kept_id")]
+
+
+def _repeating(name: str, field: pa.Field) -> Iterator[str]:
+    if pa.types.is_struct(field.type):
+        for inner in field.type:
+            yield from _repeating(f"{name}.{inner.name}", inner)
+    elif pa.types.is_list(field.type):
+        yield from _repeating(f"{name}.list.element", field.type.value_field)
+    elif pa.types.is_string(field.type):
+        yield name
+
+
 class PartWriter:
     """Gathers tables into row groups of at most so many rows, and no more bytes than memory should hold."""
 
     def __init__(self, path: Path, schema: pa.Schema, rows: int, max_bytes: int, level: int) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=level)
+        options = {"compression": "zstd", "compression_level": level, "use_dictionary": repeating(schema)}
+        self._writer = pq.ParquetWriter(path, schema, **options)
         self._schema = schema
         self._rows = rows
         self._max_bytes = max_bytes

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus import schema, tombstones, why
+from corpus import corrections, schema, tombstones, why
 from corpus.dedup.keys import exact_hashes
 from corpus.failures import Failure
 from corpus.lineage import Use
@@ -73,6 +73,7 @@ def remove(
             if stones.digest != known.digest:
                 tombstones.save(path / tombstones.FILE, stones)
             parts = _rewrite(run, stones)
+            corrections.forget(path, stones.named("id"))
             _finish(run, stones)
     return Removed(documents, parts, left)
 

@@ -45,14 +45,10 @@ def _start(ready: threading.Event) -> None:
     """A pool's processes end with the thread that started them, and Beam's threads come and go: this one stays."""
     global _workers
     pool = Workers(1)
-    pool.warm(_nothing)
+    pool.start()
     _workers = pool
     ready.set()
     threading.Event().wait()
-
-
-def _nothing() -> None:
-    """A pool starts its processes with its first task."""
 
 
 class _OnWorkers(beam.DoFn):

@@ -4,6 +4,7 @@ pebble keeps the processes; this file adds what it cannot know: which document w
 and that a task may be started again with that document left out.
 """
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from corpus.guard import NOWHERE, READING, Heartbeat, cause_of_death
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
 Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
 
+_PRELOADED = "corpus.preload"
 # pebble looks every 0.1 s whether something ended; stages are short, and a look costs microseconds.
 pebble.CONSTS.sleep_unit = 0.01
 
@@ -47,10 +50,9 @@ class Workers:
         self._serial = 0
         self.active: set[Path] = set()  # heartbeats of tasks in hand, for the progress line
 
-    def warm(self, work: Callable[[], None]) -> None:
-        """Load what tasks will need while this process does something else."""
-        for _ in range(self.num_workers):
-            self._pool.schedule(work)
+    def start(self) -> None:
+        """Start the processes now, from this thread, rather than with the first task."""
+        _ = self._pool.active
 
     def run(self, work: Work, tasks: Sequence[Any]) -> Iterator[Any]:
         """Results in the order in which tasks end. Raises what a task raised, or WorkerDied."""
@@ -85,8 +87,7 @@ class Workers:
         self._folder.cleanup()
 
     def _new_pool(self) -> pebble.ProcessPool:
-        context = multiprocessing.get_context("spawn")
-        return pebble.ProcessPool(self.num_workers, initializer=_start, initargs=(os.getpid(),), context=context)
+        return pebble.ProcessPool(self.num_workers, initializer=_start, context=_context())
 
     def _mend(self) -> None:
         """pebble gives up the whole pool where a worker dies before it has said which task it took: start another."""
@@ -128,11 +129,33 @@ class Workers:
         return deaths + 1
 
 
-def _start(parent: int) -> None:
-    """In a new worker: die with the parent, leave Ctrl-C to it, and take one core only."""
+def prepare() -> None:
+    """Begin to load what workers need, beside whatever this process does next: workers are forked from a server."""
+    if sys.platform == "linux":
+        _context()
+        forkserver.ensure_running()
+        # It would end by itself; waited for, its seconds and its workers' count as this process's.
+        atexit.register(forkserver._forkserver._stop)  # type: ignore[attr-defined]
+
+
+def _context() -> Any:
+    if sys.platform != "linux":  # forks of loaded libraries are not safe everywhere
+        return multiprocessing.get_context("spawn")
+    forkserver.set_forkserver_preload([_PRELOADED])
+    return multiprocessing.get_context("forkserver")
+
+
+def die_with_parent() -> None:
+    """The kernel ends this process when the one that started it ends, however."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before prctl
+
+
+def _start() -> None:
+    """In a new worker: die with the server, which dies with us; leave Ctrl-C to the parent, and take one core only."""
+    die_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():  # it died before prctl
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -18,7 +18,7 @@ planted_phrases, foreign_sentences
 hard_negatives  good documents that look bad
 retrieval       from a text to the documents behind it
 attribute       from a model's errors to the documents behind them: the command
-ladder          its stages: recall, loss drop, gradients, fused
+ladder          its stages: recall, hidden states, loss drop, gradients, fused
 mistakes        errors: what was asked, said, and should have been said
 pieces          documents and answers as rows of tokens
 loss_drop       whose loss falls when the model learns the wrong answer
@@ -38,6 +38,8 @@ serve           the rating page, on this machine alone
 document_losses nats of each token of texts, in windows that slide
 perplexity      bits per byte of documents by any column, with intervals
 suite_scores    a suite's items under a model, and what they come to by slice
+harness, harness_command
+                lm-evaluation-harness on a checkpoint; `harness`
 results         a folder of results: what was asked and what came out
 scoring_commands
                 `perplexity` and `suite score`
@@ -49,7 +51,7 @@ shared_text     how much of a document stands in other documents too
 sentence_cues   signs of sentences out of order
 learned_order   which sentence follows which, learnt from the documents themselves
 first_seen      what the trainer's lineage says of each document
-forwards        what a model makes of given texts: the loss of every token
+forwards        the loss of every token beside its bytes, for signals
 loss_shape      how many tokens are known by heart, how many surprise, and where
 sentence_order  whether a model prefers the order of sentences that stands
 detrend         how unusual a value is for its source, length and time

@@ -34,7 +34,7 @@ def attribute_command(
     wrong: Annotated[str, typer.Option(help="what it said")] = "",
     right: Annotated[str, typer.Option(help="what it should have said, if that is known")] = "",
     out: Annotated[Path, typer.Option(help="the table, as Parquet", metavar="FILE")] = Path("attributed.parquet"),
-    stages: Annotated[str, typer.Option(help="of recall, drop, gradients; each can run alone")] = DEFAULT,
+    stages: Annotated[str, typer.Option(help="of recall, hidden, drop, gradients; each can run alone")] = DEFAULT,
     proof: Annotated[str, typer.Option(help="tail-patch, retrain, or both with a comma between")] = "",
     top: Annotated[int, typer.Option(help="documents per error", min=1)] = 10,
     candidates: Annotated[int, typer.Option(help="documents that recall hands on", min=1)] = 100,
@@ -51,7 +51,7 @@ def attribute_command(
 ) -> None:
     """From errors of a model to the documents behind them, in stages from cheap to costly; each says what it cost.
 
-    Where an error is said in other words than its documents, --stages recall,drop,gradients finds more of them.
+    The default reads words alone; hidden, drop and gradients ask the model too, and cost forwards and backwards.
     Without a proof every document is a suspect; one for which a proof held is harmful.
     Example: python -m eval attribute demo/model --corpus demo/run --prompt "The capital of France is" --wrong " Rome"
     --right " Paris" --proof tail-patch
@@ -114,7 +114,7 @@ def show(steps: "Ladder", asked: "list[Mistake]", found: "pa.Table", out: Path, 
     if not steps.documents:
         said.print(line("note: the corpus holds no documents, so none stands behind an error"))
     elif not rows:
-        said.print(line("note: no document was found; they share no word with the errors: try --stages gradients"))
+        said.print(line("note: no document was found; they share no word with the errors: try --stages hidden"))
     elif len(steps.documents) == 1:
         said.print(line("note: the corpus holds one document; it is first because there is no other"))
     for text in steps.costs.lines():

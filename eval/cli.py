@@ -14,6 +14,7 @@ from eval.compare_commands import compare_command
 from eval.error_commands import errors_command
 from eval.flag import flag_command
 from eval.generate_commands import generate_command, judge_command
+from eval.harness_command import harness_command
 from eval.loop_commands import loop_command
 from eval.scoring_commands import perplexity_command, suite_score_command
 from trainer.failures import Failure as TrainerFailure
@@ -197,6 +198,7 @@ def rate(
     store = Store(out)
     store.begin(pairs(a, b), (_model(a, b), _model(b, a)), seed)
     serve(store, port)
+    print(f"{out / 'votes.parquet'}: {store.export(out / 'votes.parquet'):,} votes that stand")
     print(f"next: python -m eval ratings {shlex.quote(str(out))}")
 
 
@@ -288,6 +290,7 @@ app.command("compare")(compare_command)
 app.command("loop")(loop_command)
 app.command("generate")(generate_command)
 app.command("judge")(judge_command)
+app.command("harness")(harness_command)
 suite.command("score")(suite_score_command)
 
 

@@ -1,26 +1,24 @@
-"""What a model makes of given texts: the loss of every token, read once, without learning.
+"""What a model makes of given texts: the loss of every token beside the bytes that it stands for.
 
-A text longer than the model's rows is read in windows that overlap, so that no token is scored without context but the
-first ones of the text; each token is scored once.
+The windows are those of document_losses, moved on by three quarters of a row: these are read for signals of whole
+corpora, where half a row would cost half as much again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.files import read_json
+from eval.document_losses import open_scorer, token_nats
 
 if TYPE_CHECKING:
     from trainer.model import Transformer
     from trainer.tokenizer import Tokenizer
 
 Floats = npt.NDArray[np.float64]
-_IGNORED = -100
-_BATCH_TOKENS = 8192  # of a forward: 70 MB of logits in float32 at 2,048 tokens of vocabulary
 
 
 @dataclass(frozen=True)
@@ -55,70 +53,11 @@ class Losses:
 
 def open_reader(folder: Path, restore: str = "best", device: str = "cpu") -> Reader:
     """The model of a trainer's folder. Raises Failure where there is none."""
-    from trainer.checkpoint import load_model
-
-    model, tokenizer = load_model(folder, restore, device)
-    length = int(read_json(folder / "recipe.json")["data"]["sequence_length"])
-    return Reader(model, tokenizer, length, folder.name)
+    scorer = open_scorer(folder, restore, device)
+    return Reader(scorer.model, scorer.tokenizer, scorer.length, folder.name)
 
 
-def token_losses(
-    model: "Transformer", rows: Sequence[Sequence[int]], end: int, length: int, batch_tokens: int = _BATCH_TOKENS
-) -> list[Floats]:
-    """Nats of every token of every row, each read behind the end token. float64[tokens] per row.
-
-    Windows of one size are read together, so a row's losses depend on the others by rounding alone.
-    """
-    import torch
-
-    out = [np.zeros(len(row)) for row in rows]
-    device = model.output_weight().device
-    windows = sorted(
-        (window for number, row in enumerate(rows) for window in _windows(number, len(row), length)),
-        key=lambda w: (w.stop - w.start, w.row, w.start),
-    )
-    with torch.inference_mode():
-        for batch in _batches(windows, batch_tokens):
-            width = batch[-1].stop - batch[-1].start
-            tokens = np.full((len(batch), width), end, np.int64)
-            targets = np.full((len(batch), width), _IGNORED, np.int64)
-            for place, w in enumerate(batch):
-                row = [end, *rows[w.row][: w.stop]] if w.start == 0 else rows[w.row][w.start - 1 : w.stop]
-                tokens[place, : len(row) - 1] = row[:-1]
-                targets[place, w.scored - w.start : w.stop - w.start] = row[1 + w.scored - w.start :]
-            found: Any = model(torch.from_numpy(tokens).to(device), torch.from_numpy(targets).to(device))
-            losses = found.double().cpu().numpy()
-            for place, w in enumerate(batch):
-                out[w.row][w.scored : w.stop] = losses[place, w.scored - w.start : w.stop - w.start]
-    return out
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Targets [start, stop) of a row; those from `scored` on count."""
-
-    row: int
-    start: int
-    scored: int
-    stop: int
-
-
-def _windows(row: int, size: int, length: int) -> Iterator[_Window]:
-    """A quarter of each window but the first is context that was scored before."""
-    start = scored = 0
-    while scored < size:
-        stop = min(size, start + length)
-        yield _Window(row, start, scored, stop)
-        start, scored = stop - length // 4, stop
-
-
-def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
-    """In order of size, as many as fit when all are as wide as the last."""
-    held: list[_Window] = []
-    for window in windows:
-        if held and (len(held) + 1) * (window.stop - window.start) > batch_tokens:
-            yield held
-            held = []
-        held.append(window)
-    if held:
-        yield held
+def token_losses(model: "Transformer", rows: Sequence[Sequence[int]], end: int, length: int) -> list[Floats]:
+    """Nats of every token of every row, each read behind the end token. float64[tokens] per row."""
+    found = token_nats(model, rows, [0] * len(rows), end, length, max(1, length - length // 4))
+    return [one.nats for one in found]

@@ -22,7 +22,7 @@ from eval.documents import Document
 from eval.gradients import Projector, Scales, token_moments, unit
 from eval.mistakes import Mistake, tokens_of
 from eval.pieces import Piece
-from eval.retrieval import Ranking, Retrieval
+from eval.retrieval import Ranking, Retrieval, Vectors
 from eval.whitening import Gram, of_adam, of_moments
 from trainer import checkpoint, schedule
 from trainer import recipe as recipes
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from trainer.model import Transformer
     from trainer.tokenizer import Tokenizer
 
-STAGES = ("recall", "drop", "gradients")
-RECALL = ("bm25", "spans", "hidden")  # what recall is made of
-# What a stage's ranks count for, and how fast they fall: chosen on another corpus than the one of the figures in
-# benchmarks/RESULTS.md, on a plateau. With equal weights, three poor rankings outvote the good one.
-WEIGHTS = {"bm25": 4.0, "spans": 1.0, "hidden": 1.0, "drop": 1.0, "gradient": 4.0}
+STAGES = ("recall", "hidden", "drop", "gradients")
+RECALL = ("bm25", "spans")  # what recall is made of: no model is read
+# What a stage's ranks count for, and how fast they fall: chosen on another corpus than the ones of the figures in
+# benchmarks/RESULTS.md, on a plateau. With equal weights, poor rankings outvote the good one.
+WEIGHTS = {"bm25": 8.0, "spans": 1.0, "hidden": 1.0, "drop": 1.0, "gradient": 1.0}
 FALL = 10
 _LEAST = 0.05
 _MANY = 20
@@ -115,6 +115,8 @@ class Ladder:
             return traces
         if "recall" in self.settings.stages:
             self.recall(traces)
+        if "hidden" in self.settings.stages:
+            self.hidden(traces)
         candidates = [self._candidates(trace) for trace in traces]
         if "drop" in self.settings.stages:
             self.drop(traces, candidates)
@@ -158,32 +160,39 @@ class Ladder:
         return max(self.subject.steps, key=lambda step: (self.subject.steps[step], step), default=None)
 
     def _candidates(self, trace: Trace) -> list[int]:
-        """What later stages look at: the best of recall, or everything where recall did not run."""
-        if "recall" not in self.settings.stages:
+        """What later stages look at: the best of recall and hidden, or everything where neither ran."""
+        if not {"recall", "hidden"} & set(self.settings.stages):
             return list(range(len(self.documents)))
         return [number for number, _ in fused(trace.scores)[: self.settings.candidates]]
 
     def recall(self, traces: Sequence[Trace]) -> None:
-        model, count = self.subject.model, len(self.documents)
+        """Words and their parts in common, and spans shared word for word."""
         with self.costs.stage("recall") as cost:
+            found = Retrieval(self.documents)
+            number_of = {name: number for number, name in enumerate(found.ids)}
+            cost.add(len(self.documents))
+            for trace in traces:
+                # Every list as long as what is handed on: a longer one would add ranks that say nothing
+                for one in found.search(trace.mistake.text(), len(self.documents), deep=self.settings.candidates):
+                    for stage, score in one.scores.items():
+                        trace.scores.setdefault(stage, {})[number_of[one.id]] = score
+
+    def hidden(self, traces: Sequence[Trace]) -> None:
+        """Cosine of the mean last hidden states of question and document."""
+        model, count = self.subject.model, len(self.documents)
+        with self.costs.stage("hidden") as cost:
             rows = self.pieces(range(count))
             hidden_ND = pieces.mean_hidden(model, rows, self.end, count)
             middle_D = hidden_ND.mean(0)  # what all texts share would make all alike
             # One document is its own mean: nothing would be left of it
             middle_D = middle_D if count > 1 else np.zeros_like(middle_D)
-            found = Retrieval(self.documents, hidden_ND - middle_D)
-            number_of = {name: number for number, name in enumerate(found.ids)}
+            near = Vectors(hidden_ND - middle_D)
             cost.add(count, len(rows))
             for trace in traces:
                 asked = [self._asked(trace.mistake, prompt) for prompt in trace.mistake.prompts]
                 query_D = pieces.mean_hidden(model, [p for row in asked for p in row], self.end, 1)[0] - middle_D
                 cost.add(0, len(asked))
-                # Every list as long as what is handed on: a longer one would add ranks that say nothing
-                deep = self.settings.candidates
-                for one in found.search(trace.mistake.text(), count, query_D, deep=deep):
-                    for stage, score in one.scores.items():
-                        name = "hidden" if stage == "vectors" else stage
-                        trace.scores.setdefault(name, {})[number_of[one.id]] = score
+                trace.scores["hidden"] = dict(near.search(query_D, self.settings.candidates))
 
     def _asked(self, mistake: Mistake, prompt: str) -> list[Piece]:
         before, behind = tokens_of(prompt, mistake.wrong, self.subject.tokenizer)

@@ -134,22 +134,9 @@ def apply_edits(text: "pa.Array[Any]", edits: pa.Table) -> "pa.Array[Any]":
     """Carry out `edits` on `text`; rows without an edit are returned as they were."""
     if edits.num_rows == 0:
         return text
-    changed: dict[int, list[tuple[int, int, str]]] = {}
-    columns = (edits[name].to_pylist() for name in ("row", "start", "end", "replacement"))
-    for row, start, end, replacement in zip(*columns, strict=True):
-        changed.setdefault(row, []).append((start, end, replacement))
-    rows = sorted(changed)
-    mask = pa.array([i in changed for i in range(len(text))])
-    new = [_splice(text[row].as_py(), changed[row]) for row in rows]
-    return pc.replace_with_mask(text, mask, pa.array(new, pa.large_string()))
+    from filters.kernels import spans  # compiled: this file is read by those who only look up a name
 
-
-def _splice(text: str, spans: list[tuple[int, int, str]]) -> str:
-    pieces, at = [], 0
-    for start, end, replacement in spans:
-        pieces += [text[at:start], replacement]
-        at = end
-    return "".join([*pieces, text[at:]])
+    return spans.applied(text, edits)
 
 
 def names() -> list[str]:

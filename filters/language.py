@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters import Rule, threshold
-from filters.models import fasttext_model
+from filters.kernels import ngram_sum
+from filters.kernels.compiled import F64, I64
+from filters.kernels.text import buffers
+from filters.models import fasttext_model, hierarchical
 
 _SHIPPED = str(Path(__file__).parent / "models" / "lid.176.ftz")
 _CANDIDATES = pa.list_(pa.struct([("lang", pa.string()), ("score", pa.float64())]))
@@ -51,23 +55,38 @@ class Language:
 
     def measure(self, docs: pa.Table) -> pa.Table:
         """The best language, its probability, and the `top` best ones with theirs."""
+        path = self.model or _SHIPPED
+        model = hierarchical.load(path)
+        if model is None:
+            return self._measure_slowly(path, docs)
+        data, offsets = buffers(docs["text"])
+        labels, scores, ends = ngram_sum.best(data, offsets, self.characters, model.ngrams, model.tree, self.top)
+        langs = pa.array(model.labels, pa.string()).take(pa.array(labels))
+        return _signals(langs, scores, ends)
+
+    def _measure_slowly(self, path: str, docs: pa.Table) -> pa.Table:
         begin: Any = pc.utf8_slice_codeunits(pc.fill_null(docs["text"], ""), 0, self.characters)
-        labels, scores = fasttext_model.predict(self.model or _SHIPPED, begin.to_pylist(), self.top)
-        # fastText's probabilities exceed 1 by rounding
-        candidates = [
-            [{"lang": lang, "score": min(float(score), 1.0)} for lang, score in zip(*row, strict=True)]
-            for row in zip(labels, scores, strict=True)
-        ]
-        best = [row[0] if row else {"lang": "", "score": 0.0} for row in candidates]
-        return pa.table(
-            {
-                "lang": pa.array([b["lang"] for b in best], pa.string()),
-                "score": pa.array([b["score"] for b in best], pa.float64()),
-                "candidates": pa.array(candidates, _CANDIDATES),
-            }
-        )
+        labels, scores = fasttext_model.predict(path, begin.to_pylist(), self.top)
+        ends = np.cumsum([0, *map(len, labels)]).astype(np.int64)
+        flat = np.concatenate([np.zeros(0), *scores])
+        return _signals(pa.array([label for row in labels for label in row], pa.string()), flat, ends)
 
     def rules(self) -> Sequence[Rule]:
         """The best language must be wanted, and certain."""
         wanted = (Rule("other_language", "lang", "not in", self.keep),) if self.keep else ()
         return (*wanted, Rule("uncertain_language", "score", "<", self.min_score))
+
+
+def _signals(langs: Any, scores: F64, ends: I64) -> pa.Table:
+    """The first of each document's candidates, and all of them; without any, "" with score 0."""
+    scores = np.minimum(scores, 1.0)  # fastText's probabilities exceed 1 by rounding
+    structs = pa.StructArray.from_arrays([langs, pa.array(scores)], fields=list(_CANDIDATES.value_type))
+    candidates = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=_CANDIDATES)
+    first = pa.array(ends[:-1], mask=ends[:-1] == ends[1:])
+    return pa.table(
+        {
+            "lang": pc.fill_null(langs.take(first), ""),
+            "score": pc.fill_null(pa.array(scores).take(first), 0.0),
+            "candidates": candidates,
+        }
+    )

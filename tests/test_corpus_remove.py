@@ -13,7 +13,7 @@ import pytest
 from conftest import prose
 from small_run import small_run
 
-from corpus import cli, lineage, remove, why
+from corpus import cli, corrections, lineage, remove, why
 from corpus.build import build
 from corpus.lock import FolderInUse, held
 from corpus.replay import decide, revise
@@ -76,6 +76,26 @@ def test_nothing_of_the_text_is_left(run: Path) -> None:
     assert rows(run, "select words, chars, quality from signals where id = ?", row["id"]) == [
         {"words": None, "chars": None, "quality": None}
     ]
+
+
+def test_what_a_correction_quotes_goes_too_and_stays_out(built: Path, tmp_path: Path) -> None:
+    """Evidence is text of the document: it goes from the run's corrections, and a rebuild does not bring it back."""
+    kept = rows(built, "select id, text from docs order by id limit 2")
+    quoted = [row["text"].splitlines()[1] for row in kept]
+    signed = [
+        corrections.Correction(row["id"], "block", "", "bad_data", quote, "test", 0.9, "Ann", "2024-05-06")
+        for row, quote in zip(kept, quoted, strict=True)
+    ]
+    corrections.save(tmp_path / "c.parquet", signed)
+    recipe, run = built.parent / "recipe.toml", tmp_path / "run"
+    build(recipe, run, corrections=tmp_path / "c.parquet")
+    assert corrections.FILE in told(run, quoted[0])
+    remove.remove(run, ids=[kept[0]["id"]])
+    assert told(run, quoted[0]) == []
+    assert corrections.FILE in told(run, quoted[1])
+    build(recipe, run, corrections=tmp_path / "c.parquet")
+    assert told(run, quoted[0]) == []
+    assert [row.id for row in corrections.of_run(run)] == [row["id"] for row in kept]
 
 
 def test_the_books_stay_right_and_other_shards_stay_untouched(run: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_documents_behind_an_error_come_first(home: Path) -> None:
     """Each stage alone, and all of them, put documents of the false thing first; DuckDB reads the table."""
     false = {d.id for d in load(home / "run") if "Velby" in d.text}
     question = ("--prompt", PROMPT, "--wrong", WRONG, "--right", RIGHT, "--top", "10")
-    for stages in ("recall", "drop", "gradients", "recall,drop,gradients"):
+    for stages in ("recall", "drop", "gradients", "recall,hidden,drop,gradients"):
         out = home / "out.parquet"
         said = attribute(home, *question, "--stages", stages, "--out", str(out))
         assert all(f"{stage} " in said for stage in stages.split(","))
@@ -129,6 +129,9 @@ def test_errors_of_a_file_in_other_languages(home: Path) -> None:
     out = home / "world.parquet"
     said = attribute(home, "--errors", str(home / "errors.jsonl"), "--out", str(out), run="world")
     assert "3 errors, 4 documents" in said
+    found = duckdb.sql(f"select error, count(*) from '{out}' group by error order by error").fetchall()
+    assert [name for name, _ in found] == ["ru", "zh"]  # the third shares no word with any document
+    said = attribute(home, "--errors", str(home / "errors.jsonl"), "--out", str(out), "--stages", "hidden", run="world")
     found = duckdb.sql(f"select error, count(*) from '{out}' group by error order by error").fetchall()
     assert [name for name, _ in found] == ["none", "ru", "zh"]
 

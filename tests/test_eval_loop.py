@@ -91,6 +91,8 @@ def test_a_chinese_corpus_goes_round(tmp_path: Path, monkeypatch: pytest.MonkeyP
     arguments = ["loop", "--out", str(tmp_path / "loop"), "--corpus-input", str(corpus), "--no-control", *options]
     app(arguments, standalone_mode=False)
     assert (tmp_path / "loop" / "report.html").exists()
+    for name in ("improvement", "comparison", "flagged", "corrections", "attributed"):
+        assert duckdb.sql(f"select * from '{tmp_path}/loop/{name}.parquet'").columns, name
 
 
 @given(st.text(alphabet="ab. \n", max_size=400), st.integers(10, 80))

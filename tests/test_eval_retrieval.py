@@ -7,7 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.documents import Document
-from eval.retrieval import GRAM, Bm25, Retrieval, Spans, Vectors, fuse, recall, reciprocal_rank
+from eval.retrieval import (
+    GRAM,
+    Bm25,
+    Retrieval,
+    Spans,
+    Vectors,
+    fuse,
+    part_terms,
+    recall,
+    reciprocal_rank,
+    word_terms,
+)
 from eval.text_checks import words
 
 TEXTS = [prose(n, 6) for n in range(30)]
@@ -49,6 +60,25 @@ def test_bm25_puts_rare_words_first() -> None:
     assert [at for at, _ in index.search("sat", 9)] == [0, 1]  # equal scores by number
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [("Annalia Berginaul came", "Annal Bergina"), ("η Αθηναίων πόλη", "Αθηναίος"), ("他在图书馆里", "旧图书")],
+)
+def test_parts_of_words_lead_to_other_endings(said: str, asked: str) -> None:
+    texts = [*TEXTS, said]
+    assert Bm25(texts).search(asked, 1)[0][0] == len(TEXTS)
+    if asked.isascii():
+        assert Bm25(texts, word_terms).search(asked, 1) == []
+
+
+@given(st.text(max_size=80))
+def test_part_terms_are_words_and_what_stands_in_them(text: str) -> None:
+    found, plain = part_terms(text), word_terms(text)
+    assert found[: len(plain)] == plain
+    assert all(len(part) in (2, 4) for part in found[len(plain) :])
+    assert sum(len(part) == 4 for part in found[len(plain) :]) == sum(len(w) - 3 for w in plain if len(w) > 4)
+
+
 def test_vectors_are_compared_by_direction() -> None:
     found = Vectors(np.array([[1, 0], [0, 5], [3, 3], [0, 0]], np.float32)).search(np.array([2, 0], np.float32), 4)
     assert [at for at, _ in found] == [0, 2, 1, 3]
@@ -78,5 +108,3 @@ def test_odd_corpora_are_no_error(texts: list[str]) -> None:
     store = Retrieval([Document(f"{n:032x}", text) for n, text in enumerate(texts)])
     for query in ("", "one", "馆内有地图建于", "\ud800"):
         assert len(store.search(query)) <= len(texts)
-    with pytest.raises(ValueError, match="vectors for"):
-        Retrieval([Document("0" * 32, "a")], np.zeros((2, 3), np.float32))

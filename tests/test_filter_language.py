@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from filters.language import _SHIPPED, Language
-from filters.models import fasttext_model
+from filters.models import fasttext_model, hierarchical
 
 TEXTS = [
     "The house stands on the hill and the river runs below it to the sea.",
@@ -57,3 +57,32 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
         Language(model=str(tmp_path / "none.bin"))
     with pytest.raises(ValueError, match="at least 1"):
         Language(characters=0)
+
+
+def test_the_compiled_loop_answers_as_fasttext_itself_does() -> None:
+    odd = [
+        "</s> hello",
+        "hello </s> wie geht es",
+        "__label__en x",
+        "\0\0 a",
+        "日本語のテキストです。",
+        "é" * 999,
+        " \t\r\f",
+    ]
+    texts = [*TEXTS, *odd, *(text * 7 for text in TEXTS)]
+    step = Language(characters=100, top=4)
+    signals = step.measure(pa.table({"text": pa.array([*texts, None], pa.large_string())})).to_pylist()
+    labels, scores = fasttext_model.predict(_SHIPPED, [*(text[:100] for text in texts), ""], 4)
+    for row, names, values in zip(signals, labels, scores, strict=True):
+        assert [found["lang"] for found in row["candidates"]] == names
+        assert [found["score"] for found in row["candidates"]] == pytest.approx([min(v, 1.0) for v in values], abs=2e-6)
+        assert (row["lang"], row["score"]) == (names[0], row["candidates"][0]["score"])
+
+
+def test_a_model_of_another_kind_is_left_to_fasttext(tmp_path: Path) -> None:
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"\0" * 100)
+    assert hierarchical.load(str(other)) is None
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes(Path(_SHIPPED).read_bytes()[:5_000])
+    assert hierarchical.load(str(cut)) is None

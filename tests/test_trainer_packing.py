@@ -262,3 +262,18 @@ def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
     shards = open_shards([write_run(tmp_path / "run", [document("0f", "a")])], wide, recipe.Data(validation=0))
     assert shards.told["dtype"] == "<u4"
     assert stream(shards, "train", 0) == [0, 1, 16, 0]
+
+
+def test_what_killed_packings_left_is_removed_and_what_living_ones_write_is_not(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    run = text_run(tmp_path / "run", 20)
+    cache = run / "tokens"
+    dead, living = cache / ".0123456789abcdef.dead", cache / ".0123456789abcdef.living"
+    for folder in (dead, living):
+        folder.mkdir(parents=True)
+        (folder / "unsorted").write_bytes(b"half")
+    with packing._lock(living):
+        open_shards([run], tokenizer, TEXT)
+    assert not dead.exists()
+    assert (living / "unsorted").read_bytes() == b"half"

@@ -8,6 +8,7 @@ train        the loop: read, learn or refuse, evaluate, keep
 learner      one step's losses and gradients, over micro-batches and ranks
 ranks        the processes of a run, by torchrun's environment
 optimizer    Muon and AdamW as one, with a state that has names
+muon         Muon for a processor without bfloat16 units
 schedule     the learning rate of every step
 refusal      which steps are not learnt from, and when the run goes back
 checkpoint   weights and state, whole and proved by hashes; the last and the best
@@ -26,6 +27,7 @@ encoding     documents to tokens, in the order of their files
 splits       what is held out, and the order of documents
 packing      documents to token shards, once
 shards       token shards by memory map, cut into rows
+weights      how much some documents count, as a corpus's corrections say
 order        which rows a step reads, by arithmetic
 loader       the rows of a step, read ahead
 trigram      the baseline that a model has to beat

@@ -45,7 +45,7 @@ class Learner:
         full = recipe.train.lineage == "full"
         self.lineage = Lineage(out, ranks.rank, start.shards, recipe.data.sequence_length, full)
         self._ranks, self._settings = ranks, recipe.train
-        self._sources = start.shards.sources
+        self._sources, self._weights = start.shards.sources, start.document_weights
         self._clip = recipe.optimizer.clip or math.inf
         self._first_row = start.order.batch_rows * ranks.rank // ranks.size
 
@@ -74,7 +74,7 @@ class Learner:
         for place, batch in enumerate(batches):
             with self._unsynchronised(place < len(batches) - 1):
                 losses_BT, *others = self.losses(batch)
-                (losses_BT.sum() * scale).backward()  # type: ignore[no-untyped-call]
+                (self._weighted(batch, losses_BT).sum() * scale).backward()  # type: ignore[no-untyped-call]
             sums += self._by_source(batch, losses_BT.detach())
             if self._settings.lineage != "off":
                 self.lineage.add(step, row, batch, [losses_BT, *others])
@@ -92,6 +92,12 @@ class Learner:
         if self._settings.lineage == "full":
             return list(self._forward(tokens, targets, documents, el2n=True))
         return [self._forward(tokens, targets, documents)]
+
+    def _weighted(self, batch: Batch, losses_BT: Tensor) -> Tensor:
+        """Losses as they count in the gradient; what is told of them counts all alike."""
+        if self._weights is None:
+            return losses_BT
+        return losses_BT * _moved(self._weights.of(batch.documents_BT), self._ranks.device)
 
     def _by_source(self, batch: Batch, losses_BT: Tensor) -> Tensor:
         """Nats and tokens of every source, 2 x sources, float64."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from trainer.failures import Failure
+from trainer.muon import Muon
 
 if TYPE_CHECKING:
     from trainer import recipe
@@ -77,7 +78,7 @@ def _muon(parameters: list[Parameter], settings: "recipe.Optimizer") -> torch.op
     So one learning rate holds over sizes (arXiv 2310.17813), which the depth dial and `scale` rest on. The other one,
     `match_rms_adamw` (arXiv 2502.16982), lets AdamW's rate be used, but the spectral norm then grows with the width.
     """
-    return torch.optim.Muon(
+    return Muon(
         parameters,
         lr=settings.lr,
         weight_decay=settings.weight_decay,

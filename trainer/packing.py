@@ -4,12 +4,14 @@ Tokens are written as they come and then copied in order of id: neither text nor
 packing the disk holds them twice.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +64,7 @@ def cache_key(runs: Sequence[Run], tokenizer: Tokenizer, data: recipe.Data) -> s
 
 def _pack_into(folder: Path, runs: Sequence[Run], tokenizer: Tokenizer, data: recipe.Data, tell: Progress) -> None:
     """Pack into a folder beside, which then gets its name; another process that was faster wins."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise UsageFailure(f"{folder.parent}: cannot be written ({error}); set data.cache to another folder") from None
-    try:
+    with _beside(folder) as temporary:
         told = {"key": folder.name, **_pack(temporary, runs, tokenizer, data, tell)}
         (temporary / "shards.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
         temporary.chmod(0o755)  # mkdtemp's is private
@@ -76,10 +73,49 @@ def _pack_into(folder: Path, runs: Sequence[Run], tokenizer: Tokenizer, data: re
         except OSError:
             if not folder.exists():
                 raise
-    except OSError as error:
-        raise Failure(f"{folder.parent}: packing failed ({error})") from None
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, gone at the end unless renamed; first, what killed processes left is removed.
+
+    Who packs holds a lock on its folder, which a kill releases. Raises UsageFailure where none can be made, and Failure
+    where the disk failed.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(folder.parent):  # nobody sweeps between the making of a folder and its lock
+                _sweep(folder.parent)
+                temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+                held.enter_context(_lock(temporary))
+        except OSError as error:
+            told = f"{folder.parent}: cannot be written ({error}); set data.cache to another folder"
+            raise UsageFailure(told) from None
+        try:
+            yield temporary
+        except OSError as error:
+            raise Failure(f"{folder.parent}: packing failed ({error})") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what no living process packs into."""
+    for left in cache.glob(".????????????????.*"):
+        with contextlib.suppress(OSError), _lock(left, wait=False):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path, wait: bool = True) -> Iterator[None]:
+    """A lock on a folder itself, which leaves no file. OSError where another process has it and `wait` is off."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 def _pack(out: Path, runs: Sequence[Run], tokenizer: Tokenizer, data: recipe.Data, tell: Progress) -> dict[str, Any]:

@@ -13,17 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer import checkpoint, memory, packing, tokenizer
+from trainer import checkpoint, memory, packing, tokenizer, weights
 from trainer import model as models
 from trainer import recipe as recipes
 from trainer.failures import UsageFailure
 from trainer.files import read_json, write_json
 from trainer.model import Shape
 from trainer.order import Order, shares
+from trainer.progress import lines_of
 from trainer.ranks import Ranks
 from trainer.recipe import Recipe
+from trainer.run_folder import open_runs
 from trainer.shards import Shards
 from trainer.tokenizer import Tokenizer
+from trainer.weights import Weights
 
 FORMAT = 1  # of a model's folder
 # How a run is carried out, not what it comes to: these may differ when it goes on.
@@ -42,6 +45,7 @@ class Start:
     shards: Shards
     shape: Shape
     weights: dict[str, Tensor] | None  # None: drawn from the seed
+    document_weights: Weights | None  # None: every document counts as one
     order: Order
     steps: int
     micro_rows: int
@@ -51,7 +55,9 @@ def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_
     """Prepare a run, on rank 0 first. Raises UsageFailure or Failure with the key, file or option to change."""
     found = _begin(recipe, corpora, out, init, extend_vocab) if ranks.first else None
     ranks.wait()
-    tokens, shards, shape, weights = found or _begin(recipe, corpora, out, init, extend_vocab, write=False)
+    tokens, shards, document_weights, shape, first = found or _begin(
+        recipe, corpora, out, init, extend_vocab, write=False
+    )
     length = recipe.data.sequence_length
     rows = shards.rows_per_source("train", length)
     batch_rows = recipe.train.batch_tokens // length
@@ -62,14 +68,15 @@ def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_
         tokenizer=tokens,
         shards=shards,
         shape=shape,
-        weights=weights,
+        weights=first,
+        document_weights=document_weights,
         order=Order(rows, shares(shards.sources, rows, recipe.data.mixture), batch_rows, recipe.train.seed),
         steps=math.ceil(recipe.train.tokens / recipe.train.batch_tokens),
         micro_rows=memory.micro_batch_tokens(shape, recipe, ranks.device, ranks.size) // length,
     )
 
 
-Prepared = tuple[Tokenizer, Shards, Shape, dict[str, Tensor] | None]
+Prepared = tuple[Tokenizer, Shards, Weights | None, Shape, dict[str, Tensor] | None]
 
 
 def _begin(
@@ -79,22 +86,26 @@ def _begin(
         _check_same(out, recipe, init)
         tokens = tokenizer.load(out / "tokenizer")
         shape = Shape(**read_json(out / "model.json"))
-        weights = None
+        first = None
         if init and not checkpoint.listed(out):  # killed before its first checkpoint
-            _, weights = _grown(*_initial(init), tokens.vocab, extend_vocab, init)
-        shards = packing.open_shards(corpora, tokens, recipe.data)
-        _check_corpus(out, shards)
-        return tokens, shards, shape, weights
+            _, first = _grown(*_initial(init), tokens.vocab, extend_vocab, init)
+        shards = packing.open_shards(corpora, tokens, recipe.data, lines_of("packing document"))
+        document_weights = weights.read(open_runs(corpora), shards)
+        _check_corpus(out, shards, document_weights)
+        return tokens, shards, document_weights, shape, first
     _check_empty(out)
     tokens = _tokenizer(recipe, corpora, init, extend_vocab)
-    shape, weights = _model(recipe, tokens, init, extend_vocab)
-    shards = packing.open_shards(corpora, tokens, recipe.data)
+    shape, first = _model(recipe, tokens, init, extend_vocab)
+    shards = packing.open_shards(corpora, tokens, recipe.data, lines_of("packing document"))
+    document_weights = weights.read(open_runs(corpora), shards)
     if write:
         write_json(out / "recipe.json", recipes.plain(recipe))
         tokens.save(out / "tokenizer")
         write_json(out / "model.json", dataclasses.asdict(shape))
-        write_json(out / "manifest.json", _manifest(corpora, shards, init))  # last: with it the run has begun
-    return tokens, shards, shape, weights
+        write_json(
+            out / "manifest.json", _manifest(corpora, shards, document_weights, init)
+        )  # last: with it the run has begun
+    return tokens, shards, document_weights, shape, first
 
 
 def begun(out: Path) -> bool:
@@ -131,9 +142,14 @@ def _check_same(out: Path, recipe: Recipe, init: str) -> None:
         raise UsageFailure(f"{out}: was begun with --init {old or '(none)'}, not {init or '(none)'}: {advice}")
 
 
-def _check_corpus(out: Path, shards: Shards) -> None:
+def _check_corpus(out: Path, shards: Shards, document_weights: Weights | None) -> None:
     told = read_json(out / "manifest.json")
     if told["shards"] == shards.key:
+        if told.get("document_weights", "") != _sha256(document_weights):
+            raise UsageFailure(
+                f"{out}: was begun when the corpus gave its documents other weights ({weights.FILE}): choose another "
+                "--out"
+            )
         return
     old, new = told["corpora"], shards.told["corpora"]
     odd = next((name for name in sorted({*old, *new}) if old.get(name) != new.get(name)), "")
@@ -141,13 +157,18 @@ def _check_corpus(out: Path, shards: Shards) -> None:
     raise UsageFailure(f"{out}: was begun with another corpus ({what}): choose another --out")
 
 
-def _manifest(corpora: Sequence[Path], shards: Shards, init: str) -> dict[str, Any]:
+def _sha256(document_weights: Weights | None) -> str:
+    return document_weights.sha256 if document_weights else ""
+
+
+def _manifest(corpora: Sequence[Path], shards: Shards, document_weights: Weights | None, init: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "folders": [str(path.resolve()) for path in corpora],
         "corpora": shards.told["corpora"],
         "shards": shards.key,
         "tokenizer": shards.told["tokenizer"],
+        "document_weights": _sha256(document_weights),  # empty: every document counts as one
         "init": init,
         "versions": {"torch": torch.__version__},
     }

@@ -119,6 +119,8 @@ class Run:
             lineage.cut(self.out, self.step)
             self.journal = journal.Journal(self.out, found.state["journal_bytes"] if found else 0, self.step)
         self.meter = progress.Meter(self.start.steps, self.step, loud=self.ranks.first)
+        if weights := self.start.document_weights:
+            self.meter.say(f"{weights.count:,} documents do not count as one (weights.parquet of the corpus)")
         if found:
             self.meter.say(f"going on from step {self.step:,} of {self.start.steps:,}")
 

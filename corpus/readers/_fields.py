@@ -17,7 +17,7 @@ def record_of(row: Mapping[str, Any], position: int, settings: Settings) -> Reco
     """Fills a record; one without text or turns fails with `no_text`. Keys that no setting names go to `extra`."""
     s = settings
     known = (s.url_key, s.title_key, s.date_key, s.id_key, s.license_key)
-    url, title, date, origin, licence = (_scalar(row.get(key)) for key in known)
+    url, title, date, origin, licence = [_scalar(row[key]) if key in row else None for key in known]
     turns = _turns(row.get(s.turns_key))
     text = row.get(s.text_key)
     record = Record(position, url, origin, title=title, date=date, license=licence, turns=turns)
@@ -66,6 +66,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _scalar(value: Any) -> str | None:
+    if type(value) is str:
+        return value or None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value.isoformat() if hasattr(value, "isoformat") else None
     return str(value) or None

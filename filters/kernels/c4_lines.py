@@ -33,6 +33,7 @@ class Limits(NamedTuple):
     phrases: U8  # lower-case phrases one after the other
     phrase_start: I64
     phrase_rule: I64
+    begins: Any  # bool[256, 256] of a byte and the next one (0 at the end): a phrase may begin there
 
 
 class Spans(NamedTuple):
@@ -49,6 +50,9 @@ def limits(marks: str, citations: bool, min_words: int, max_word_characters: int
     is_mark = np.zeros(NUM_CODE_POINTS, np.bool_)
     is_mark[[ord(c) for c in marks]] = True
     encoded = [phrase.lower().encode() for phrase in phrases]
+    begins = np.zeros((256, 256), np.bool_)
+    for phrase in encoded:
+        begins[phrase[0], phrase[1] if len(phrase) > 1 else slice(None)] = True
     return Limits(
         flags=class_flags(),
         is_mark=is_mark,
@@ -59,6 +63,7 @@ def limits(marks: str, citations: bool, min_words: int, max_word_characters: int
         phrases=np.array(list(b"".join(encoded)), np.uint8),
         phrase_start=np.cumsum([0, *map(len, encoded)]).astype(np.int64),
         phrase_rule=np.array(list(phrases.values()), np.int64),
+        begins=begins,
     )
 
 
@@ -197,12 +202,14 @@ def _num_words(line: U8, flags: U8) -> int:
 @compiled
 def _phrase(line: U8, limits: Limits) -> Any:
     """The rule of the first listed phrase that the line holds."""
-    for p in range(len(limits.phrase_rule)):
-        phrase = limits.phrases[limits.phrase_start[p] : limits.phrase_start[p + 1]]
-        initial = phrase[0]
-        second = phrase[1 % len(phrase)]
-        for i in range(len(line) - len(phrase) + 1):
-            # A call costs more than the loop around it, so two bytes decide first.
-            if line[i] == initial and line[i + 1 % len(phrase)] == second and _equal(line, i, len(line), phrase):
-                return limits.phrase_rule[p]
-    return _KEPT
+    found = len(limits.phrase_rule)
+    for i in range(len(line)):
+        if not limits.begins[line[i], line[i + 1] if i + 1 < len(line) else 0]:
+            continue
+        for p in range(found):
+            phrase = limits.phrases[limits.phrase_start[p] : limits.phrase_start[p + 1]]
+            # A call costs more than the loop around it, so one byte decides first.
+            if line[i] == phrase[0] and _equal(line, i, len(line), phrase):
+                found = p
+                break
+    return limits.phrase_rule[found] if found < len(limits.phrase_rule) else np.int64(_KEPT)
