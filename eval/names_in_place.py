@@ -63,7 +63,7 @@ def measure(texts: Sequence[str]) -> dict[str, Floats]:
 
 
 def _names(number: int, text: str) -> list[_Name]:
-    found = []
+    found: list[_Name] = []
     for mention in mentions(text):
         if mention.kind == "entity" and len(found) < _MAX_NAMES:
             before = text[max(0, mention.start - 20) : mention.start].split()
