@@ -233,11 +233,12 @@ def test_steps_without_a_number_have_a_bucket_of_their_own() -> None:
 
 def test_what_cannot_be_measured_is_null_in_the_table() -> None:
     found = signals.measure([document(prose(n)) for n in range(4)])
+    learnt = {"learned_order", "learned_start", "strange_name", "strange_names"}  # from more documents than four
     table = found.table()
     assert table.column_names == ["id", "source", *(s.name for s in signals.SIGNALS)]
     for signal in signals.SIGNALS:
-        assert table[signal.name].null_count == (0 if signal.rung == "text" else 4), signal.name
-    assert found.known() == {s.name for s in signals.SIGNALS if s.rung == "text"}
+        assert table[signal.name].null_count == (0 if signal.rung == "text" and signal.name not in learnt else 4)
+    assert found.known() == {s.name for s in signals.SIGNALS if s.rung == "text"} - learnt
 
 
 def test_no_lineage_says_nothing(tmp_path: Any) -> None:
