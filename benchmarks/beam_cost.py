@@ -9,27 +9,25 @@ same content hashes. Expected: at most 10 % more processor time.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from curation import ROOT, SHARED
+from curation import SHARED, timed
 from text_curation import RECIPE, overrides
+
+Work = Callable[..., Any]
 
 
 def loop(run: Path, settings: list[str]) -> None:
     """A build without Beam and without workers: every stage's function on every part, one after the other."""
-    from corpus import marks, measure
+    from corpus import duplicates, marks, measure
     from corpus import recipe as recipes
-    from corpus.dedup.buckets import collisions
     from corpus.documents import documents_part
-    from corpus.duplicates import gather_part, propose, shingles_part, write_verdicts
     from corpus.guard import Heartbeat
     from corpus.manifest import finish
     from corpus.plan import Task, plan
@@ -38,35 +36,29 @@ def loop(run: Path, settings: list[str]) -> None:
     recipe = recipes.load(RECIPE, settings)
     planned, stage = plan(recipe), marks.stage_settings(recipe)
     tasks = [Task(run, part, recipe, {**marks.part_marks(part, stage, {}), "write": ""}) for part in planned.parts]
-    (run / "stages" / "dedup").mkdir(parents=True)
-    beat = run / "heartbeat"
+    folder, beat = run / duplicates.FOLDER, run / "heartbeat"
+    folder.mkdir(parents=True)
     Heartbeat.create(beat)
-    for task in tasks:
-        documents_part(task, {}, beat)
-    numbered = list(enumerate(tasks))
-    groups: dict[int, list[bytes]] = defaultdict(list)
-    for item in numbered:
-        for space, payload in gather_part(item, {}, beat)["entries"]:
-            groups[space].append(payload)
-    met = ((space, collisions(payloads)) for space, payloads in groups.items())
-    colliding = [(space, found) for space, found in met if found is not None]
-    sets = [shingles_part(item, {}, beat) for item in propose(numbered, colliding)]
-    write_verdicts(numbered, colliding, sets)
+
+    def each(work: Work, items: Iterable[Any], *given: Any) -> list[Any]:
+        return [work(*given, item, {}, beat) for item in items]
+
+    each(documents_part, tasks)
+    grouped = duplicates.groups(list(enumerate(tasks)))
+    gathered = each(duplicates.gather, grouped, folder, duplicates.ranges(tasks))
+    places: dict[Any, list[Any]] = defaultdict(list)
+    for place, found in (pair for told in gathered for pair in told["places"]):
+        places[place].append(found)
+    met = each(duplicates.meet, places.items(), folder)
+    connected = each(duplicates.connect, duplicates.all_that_met(grouped, gathered, met), folder)
+    described = each(duplicates.describe, duplicates.where_any(grouped, connected), folder)
+    decided = duplicates.batches(grouped, connected, described, met)
+    settled = each(duplicates.settle, decided, folder, recipe.dedup, [])
+    each(duplicates.deliver, duplicates.deliveries(grouped, settled))
     for task in tasks:
         task.marks["write"] = measure.fingerprint(task)
-        write_part(task, {}, beat)
+    each(write_part, tasks)
     finish(recipe, planned, run, tasks)
-
-
-def timed(command: list[Any], log: Path) -> tuple[float, float]:
-    """Seconds by the clock, and of processor time with children."""
-    started = time.perf_counter()
-    with log.open("w") as out:
-        process = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(log.read_text()[-2000:])
-    return time.perf_counter() - started, used.ru_utime + used.ru_stime
 
 
 def main() -> None:

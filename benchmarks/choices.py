@@ -22,9 +22,10 @@ from trainer.shared_start import prepare, short
 
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}  # two-sided, by number of seeds
 BASE = "Muon, QK-norm, SwiGLU, WSD"
-# AdamW moves matrices in another unit than Muon, so it is given three rates of its own.
+# AdamW moves matrices in another unit than Muon, so it is given rates of its own.
 VARIANTS: Mapping[str, Sequence[str]] = {
     BASE: (),
+    "AdamW on matrices, rate 0.0003": ("optimizer.matrices=adamw", "optimizer.lr=0.0003"),
     "AdamW on matrices, rate 0.001": ("optimizer.matrices=adamw", "optimizer.lr=0.001"),
     "AdamW on matrices, rate 0.003": ("optimizer.matrices=adamw", "optimizer.lr=0.003"),
     "AdamW on matrices, rate 0.01": ("optimizer.matrices=adamw", "optimizer.lr=0.01"),

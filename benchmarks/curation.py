@@ -9,18 +9,24 @@ single seconds do not: the machine may be busy.
 """
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 PEER = ROOT / ".peers" / "datatrove"
+_ADOPT = 36  # PR_SET_CHILD_SUBREAPER
 MODEL = ROOT / "filters" / "models" / "lid.176.ftz"
 
 
@@ -35,18 +41,32 @@ def peer_python() -> Path:
     return python
 
 
-def timed(command: list[str | Path], log: Path) -> float:
-    """Seconds of a whole process. Raises CalledProcessError with the end of what it printed."""
-    started = time.perf_counter()
+class Seconds(NamedTuple):
+    """Of a whole process, start-up included."""
+
+    clock: float
+    cpu: float  # of it and everything that it started, so that what runs beside it does not count
+
+
+def timed(command: Sequence[str | Path | int], log: Path) -> Seconds:
+    """Run a whole process. Raises CalledProcessError with the end of what it printed."""
+    ctypes.CDLL(None).prctl(_ADOPT, 1)  # both sides fork workers from a server that they do not wait for
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with log.open("w") as out:
-        done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
+        words = [str(word) for word in command]
+        done = subprocess.run(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
+    clock = time.perf_counter() - started
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         print(log.read_text()[-2000:], file=sys.stderr)
-        raise subprocess.CalledProcessError(done.returncode, command)
-    return time.perf_counter() - started
+        raise subprocess.CalledProcessError(done.returncode, words)
+    return Seconds(clock, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def ours(engine: str, pages: Path, out: Path, workers: int) -> tuple[float, str]:
+def ours(engine: str, pages: Path, out: Path, workers: int) -> tuple[Seconds, str]:
     run = out / engine
     shutil.rmtree(run, ignore_errors=True)
     files = json.dumps([f"{pages}/*.warc.gz"])
@@ -59,7 +79,7 @@ def ours(engine: str, pages: Path, out: Path, workers: int) -> tuple[float, str]
     return seconds, f"{told['docs'] + near:,}, then {told['docs']:,} (read {told['read']:,}, ledger {told['ledger']:,})"
 
 
-def theirs(pages: Path, out: Path, workers: int) -> tuple[float, str]:
+def theirs(pages: Path, out: Path, workers: int) -> tuple[Seconds, str]:
     log = out / "datatrove.log"
     command = [peer_python(), SHARED / "peers" / "datatrove_fineweb.py", pages, out / "datatrove", MODEL, str(workers)]
     seconds = timed(command, log)
@@ -98,11 +118,13 @@ def main() -> None:
             rows.append((f"winnow {engine}", *min(runs)))
         if not options.alone:
             rows.append(("datatrove trafilatura", *theirs(pages, out, options.workers)))
-        peer = rows[-1][1]
+        peer = rows[-1][1]  # the last row, so 1 where there is no peer
         print(f"{options.pages:,} pages, {options.files} files, {options.workers} workers, {os.cpu_count()} cores")
-        print(f"{'':22} {'seconds':>8} {'pages/s':>8} {'ratio':>7}  kept before and after near-dedup")
-        for name, seconds, kept in rows:
-            print(f"{name:22} {seconds:8.1f} {options.pages / seconds:8.1f} {peer / seconds:6.1f}x  {kept}")
+        columns = f"{'seconds':>8} {'pages/s':>8} {'ratio':>7} {'cpu s':>8} {'ratio':>7}"
+        print(f"{'':22} {columns}  kept before and after near-dedup")
+        for name, (clock, cpu), kept in rows:
+            rate, ratios = options.pages / clock, (peer.clock / clock, peer.cpu / cpu)
+            print(f"{name:22} {clock:8.1f} {rate:8.1f} {ratios[0]:6.1f}x {cpu:8.1f} {ratios[1]:6.1f}x  {kept}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ goes on; --ship writes the detectors that `python -m eval flag` uses.
 """
 
 import argparse
+import itertools
+import json
 import os
 import sys
 import tempfile
@@ -24,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import numpy as np  # noqa: E402
 import planted_corpus  # noqa: E402
 import planted_detection  # noqa: E402
+import planted_gradients  # noqa: E402
 import torch  # noqa: E402
 from planted_corpus import Labelled, write_run  # noqa: E402
 from planted_detection import Seed  # noqa: E402
@@ -37,6 +40,7 @@ from eval.forwards import open_reader  # noqa: E402
 from eval.intervals import Interval, percentiles  # noqa: E402
 from eval.planting import KINDS  # noqa: E402
 
+TRUSTED = 100  # clean documents that gradients are compared with; the reference model's own
 DATA = ROOT.parent / "shared" / "data"
 Losses = dict[tuple[int, str], tuple[Any, Any]]  # (seed, what was removed) -> bits and bytes of each text
 
@@ -65,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--arm-tokens", type=int, default=250_000, help="of each training without some documents")
     parser.add_argument("--share", type=float, default=0.05, help="bad documents, of the clean ones")
     parser.add_argument("--hard", type=float, default=0.1, help="hard negatives, of the clean ones")
+    parser.add_argument("--gradients", type=int, default=300, help="good documents per seed whose gradients are taken")
     parser.add_argument("--only-train", action="store_true", help="stop after the trainings that need no detector")
     parser.add_argument("--no-recovery", action="store_true", help="leave the trainings without the found ones out")
     parser.add_argument("--ship", action="store_true", help="write eval/detectors/ anew from all seeds")
@@ -98,6 +103,8 @@ def _run(options: argparse.Namespace, cache: Path) -> None:
     print(f"measured after {time.perf_counter() - started:.0f} s", file=sys.stderr)
     scores = {rung: planted_detection.across(measured, rung) for rung in RUNGS}
     print_detection(measured, scores)
+    print_gradients(cache, corpora, measured, scores[DEFAULT_RUNG], kept.trusted[:TRUSTED], options.gradients)
+    print_costs(cache, len(corpora))
     if options.ship:
         ship(measured, options)
     if not options.no_recovery:
@@ -154,15 +161,59 @@ def most_probable(corpus: Labelled, probability: Any) -> set[str]:
 
 
 def measure_seed(cache: Path, seed: int, corpus: Labelled) -> Seed:
-    """All signals of a seed's corpus, under its own model and the reference."""
+    """All signals of a seed's corpus, under its own model and the reference; and what each stage took."""
     folder = cache / f"seed-{seed}"
+    at: list[tuple[str, float]] = []
+
+    def tell(said: str) -> None:
+        at.append((said, time.process_time()))
+        print(f"seed {seed}: {said} ...", file=sys.stderr, flush=True)
 
     def measure(documents: Sequence[Document]) -> signals.Measured:
         torch.set_num_threads(1)
         model, reference = (open_reader(path, "last") for path in (folder / "model-everything", cache / "reference"))
-        return signals.measure(documents, model, folder / "model-everything" / "lineage", reference)
+        lineage = folder / "model-everything" / "lineage"
+        found = signals.measure(documents, model, lineage, reference, tell)
+        tell("done")
+        spent = {said.partition(" of ")[0]: after - before for (said, before), (_, after) in itertools.pairwise(at)}
+        (folder / f"costs-{signals.VERSION}.json").write_text(json.dumps(spent), "utf-8")
+        return found
 
     return planted_detection.measured(corpus, folder / f"signals-{signals.VERSION}.parquet", measure)
+
+
+def print_gradients(
+    cache: Path, corpora: list[Labelled], seeds: list[Seed], scores: list[Any], trusted: list[Document], good: int
+) -> None:
+    """The gradient rung beside the default one, on the same documents."""
+    torch.set_num_threads(1)
+    folders = [cache / f"seed-{seed}" for seed in range(len(corpora))]
+    found = [
+        planted_gradients.measured(corpus, f / "model-everything", trusted, good, f / f"gradients-{good}.parquet")
+        for corpus, f in zip(corpora, folders, strict=True)
+    ]
+    spent, documents = sum(cost for _, cost in found), sum(one.num_rows for one, _ in found)
+    head = ["kind", *planted_gradients.SIDES, DEFAULT_RUNG]
+    table(
+        f"Gradients, AUROC on all planted and {good} good documents of each seed ({spent:.0f} CPU s for "
+        f"{documents:,} documents)",
+        head,
+        planted_gradients.rows(seeds, [one for one, _ in found], scores, DEFAULT_RUNG),
+    )
+
+
+def print_costs(cache: Path, seeds: int) -> None:
+    """CPU seconds of each stage of measuring, of all seeds, beside those of training the models that it needs."""
+    sums: dict[str, float] = {}
+    for seed in range(seeds):
+        told = json.loads((cache / f"seed-{seed}" / f"costs-{signals.VERSION}.json").read_text("utf-8"))
+        for name, seconds in told.items():
+            sums[name] = sums.get(name, 0.0) + seconds
+    rows = [[name, f"{seconds:.0f}"] for name, seconds in sums.items()]
+    models = [cache / "reference", *(cache / f"seed-{seed}" / "model-everything" for seed in range(seeds))]
+    trained = [json.loads((path / "done.json").read_text("utf-8"))["cpu_s"] for path in models]
+    rows += [["training the reference", f"{trained[0]:.0f}"], ["training on everything", f"{sum(trained[1:]):.0f}"]]
+    table(f"What signals cost, {seeds} seeds", ["stage", "CPU s"], rows)
 
 
 def print_detection(seeds: list[Seed], scores: dict[str, list[Any]]) -> None:
@@ -185,7 +236,8 @@ def print_detection(seeds: list[Seed], scores: dict[str, list[Any]]) -> None:
     head = ["kind", "documents", "flagged"]
     title = f"Hard negatives of a kind that the detector never saw, rung {DEFAULT_RUNG}"
     table(title, head, planted_detection.unseen_hard(seeds, DEFAULT_RUNG))
-    table("AUROC of a kind that the detector never saw", ["kind", *RUNGS], planted_detection.left_out(seeds))
+    table("AUROC of a kind that the detector never saw", ["kind", *RUNGS],
+          planted_detection.left_out(seeds))  # fmt: skip
     head = ["kind", "best three", "best of lineage", "best of forwards"]
     table("Best single signals (AUROC)", head, planted_detection.single_signals(seeds))
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import resampled
-from curation import ROOT, SHARED, theirs, timed
+from curation import ROOT, SHARED, Seconds, theirs, timed
 
 RECIPE = ROOT / "corpus" / "recipes" / "jsonl.toml"
 # As datatrove runs C4 for FineWeb, and nothing that FineWeb has not.
@@ -30,7 +30,7 @@ def overrides(texts: Path) -> list[str]:
     return [f"sources.0.files={files}", f"steps={json.dumps(STEPS)}", "c4_lines.min_words=3", "c4.min_sentences=5"]
 
 
-def ours(texts: Path, run: Path, workers: int) -> tuple[float, str, dict[str, float]]:
+def ours(texts: Path, run: Path, workers: int) -> tuple[Seconds, str, dict[str, float]]:
     """Seconds, what was kept, and the seconds of each stage."""
     shutil.rmtree(run, ignore_errors=True)
     sets = [word for setting in overrides(texts) for word in ("--set", setting)]
@@ -69,9 +69,11 @@ def main() -> None:
         if not options.alone:
             rows.append(("datatrove", *theirs(texts, out, options.workers)))
     print(f"{count:,} documents, {size / 1e6:.1f} MB of JSON lines, {options.workers} workers, {os.cpu_count()} cores")
-    print(f"{'':10} {'seconds':>8} {'MB/s':>7} {'ratio':>7}  kept before and after dedup")
-    for name, seconds, kept in rows:
-        print(f"{name:10} {seconds:8.1f} {size / 1e6 / seconds:7.1f} {rows[-1][1] / seconds:6.1f}x  {kept}")
+    print(f"{'':10} {'seconds':>8} {'MB/s':>7} {'ratio':>7} {'cpu s':>8} {'ratio':>7}  kept before and after dedup")
+    peer = rows[-1][1]
+    for name, (clock, cpu), kept in rows:
+        rate, ratios = size / 1e6 / clock, (peer.clock / clock, peer.cpu / cpu)
+        print(f"{name:10} {clock:8.1f} {rate:7.1f} {ratios[0]:6.1f}x {cpu:8.1f} {ratios[1]:6.1f}x  {kept}")
     stages = " · ".join(f"{name} {seconds:.2f}" for name, seconds in best[2].items())
     print(f"stages of ours, s: {stages}; the rest is the interpreter's start, its end and the report")
 

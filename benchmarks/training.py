@@ -69,7 +69,7 @@ SIZES = {
     "1.5B": Size({"depth": 26, "width": 2048}, 50_304, 2048, 16, 16, 3),
 }
 CPU_SIZES = {
-    "default recipe": Size({"depth": 4}, 2048, 256, 16, 1, 0),
+    "default recipe": Size({"depth": 3}, 2048, 256, 8, 1, 0),
     "10M": Size({"depth": 6, "width": 320, "tied": True}, 8192, 512, 8, 1, 0),
 }
 

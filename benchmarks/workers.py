@@ -12,10 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from curation import ROOT, SHARED, timed
+from curation import ROOT, SHARED, Seconds, timed
 
 
-def build(out: Path, engine: str, workers: int, number: int) -> float:
+def build(out: Path, engine: str, workers: int, number: int) -> Seconds:
     run = out / f"{engine}-{workers}-{number}"
     command = [sys.executable, "-m", "corpus", "build", "corpus/recipes/web.toml", "--out", run]
     return timed([*command, "--workers", str(workers), "--set", f"extract.engine={engine}"], out / "log")
@@ -30,15 +30,15 @@ def main() -> None:
     if not (SHARED / "data" / "web" / "web.warc.gz").exists():
         sys.exit("this benchmark needs ../shared/data/web/web.warc.gz")
     ratios = []
-    print(
-        f"{ROOT.name}: web.toml, engine {options.engine}\n{'round':>5} {'1 worker':>9} {'2 workers':>10} {'ratio':>6}"
-    )
+    print(f"{ROOT.name}: web.toml, engine {options.engine}")
+    print(f"{'round':>5} {'1 worker':>9} {'2 workers':>10} {'ratio':>6} {'more cpu':>9}")
     with tempfile.TemporaryDirectory() as folder:
         build(Path(folder), "fast", 2, 0)  # kernels compiled, files read once
         for number in range(1, options.rounds + 1):
             one, two = (build(Path(folder), options.engine, workers, number) for workers in (1, 2))
-            ratios.append(one / two)
-            print(f"{number:5} {one:8.1f}s {two:9.1f}s {one / two:5.2f}x", flush=True)
+            ratios.append(one.clock / two.clock)
+            more = two.cpu / one.cpu - 1
+            print(f"{number:5} {one.clock:8.1f}s {two.clock:9.1f}s {ratios[-1]:5.2f}x {more:+9.1%}", flush=True)
     print(f"median {statistics.median(ratios):.2f}x")
 
 

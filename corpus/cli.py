@@ -63,11 +63,9 @@ def build(
         print(f"next: python -m corpus fetch {out} runs/{name}   # to ask it; --only docs to train on it")
         return
 
-    from corpus import report as reports  # only now: workers start half a second sooner
-    from corpus import report_html
+    from corpus import report_html  # only now: workers start half a second sooner
 
-    report_html.write(Path(out))
-    reports.summary(Path(out))
+    report_html.end_build(Path(out))
 
 
 @app.command()

@@ -39,7 +39,7 @@ from corpus.workers import Skip
 from corpus.write import verdicts_file
 
 Member = tuple[int, Task | EarlierPart]  # a part of this build, or of an earlier run, and its number
-Group = tuple[int, list[Member]]  # neighbouring parts, and the number of the group
+Group = tuple[int, list[Member]]  # neighbouring parts, and the place of the first among all
 Place = tuple[int, int]  # a space, and a range of its hashes
 Slice = tuple[Path, int, int, int]  # a file of `gather`, the batch of the space, rows from, to
 Met = tuple[int, Path | None]  # a space, and a file of hashes in it that documents share, if any
@@ -49,7 +49,7 @@ Settled = tuple[Path, dict[str, int]]  # verdicts, and counts
 FOLDER = "stages/dedup"
 MARK = f"{FOLDER}/dedup.done.json"
 CANDIDATES = "candidates.arrow"
-_RANGE = 4_000_000  # hashes that meet at once
+_RANGE = 1_000_000  # hashes that meet at once; few enough for the processor's cache, or sorting grows faster
 _BATCH = 3_000_000  # memberships of documents in buckets that are decided at once, at some 60 bytes each
 _GROUPS = 256  # so many files at most for each step to open
 _ENTRIES = pa.schema([("hash", pa.uint64()), ("docref", pa.uint64())])
@@ -60,7 +60,7 @@ _CANDIDATES = pa.schema([("docref", pa.uint64()), ("batch", pa.int32()), ("neede
 def groups(members: Sequence[Member]) -> list[Group]:
     """Neighbours together, so that the number of files does not grow with the square of the corpus."""
     size = min(64, -(-len(members) // _GROUPS))
-    return [(at // size, list(members[at : at + size])) for at in range(0, len(members), size)]
+    return [(at, list(members[at : at + size])) for at in range(0, len(members), size)]
 
 
 def ranges(tasks: Iterable[Task]) -> int:
@@ -198,28 +198,33 @@ def _sort_by_batch(path: Path, batch: npt.NDArray[np.int32], numbers: Any) -> Pa
 def describe(folder: Path, group: Group, skip: Skip, heartbeat: Path) -> Described | None:
     """Write what decides about the candidates of some parts; None where they have none."""
     number, members = group
-    candidates = _candidates(folder, members)
+    candidates = _candidates(folder, group)
     if not candidates.num_rows:
         return None
     ranks, sets = folder / f"ranks-{number:06}.arrow", folder / f"shingles-{number:06}.arrow"
     refs, needed = candidates["docref"].to_numpy(), candidates["needed"].to_numpy()
+
+    def with_batch(table: pa.Table) -> pa.Table:
+        place = np.searchsorted(refs, table["docref"].to_numpy())
+        return table.append_column("batch", candidates["batch"].take(pa.array(place)))
+
     with writing_arrow(ranks, _ranks_schema(_settings(members))) as out:
         for index, part in members:
-            table = resolve.ranks(read_keys(part) if isinstance(part, Task) else part.keys, index, refs)
-            place = np.searchsorted(refs, table["docref"].to_numpy())
-            out.write_table(table.append_column("batch", candidates["batch"].take(pa.array(place))))
-    with writing_arrow(sets, shingles.SCHEMA) as out:
+            keys = read_keys(part) if isinstance(part, Task) else part.keys
+            out.write_table(with_batch(resolve.ranks(keys, index, refs)))
+    with writing_arrow(sets, shingles.SCHEMA.append(pa.field("batch", pa.int32()))) as out:
         for index, part in members:
             for text, rows in _texts(part, buckets.rows_of(refs[needed], index)):
-                out.write_table(shingles.measure(text, buckets.docrefs(index, rows), _settings(members).shingle_words))
+                words = _settings(members).shingle_words
+                out.write_table(with_batch(shingles.measure(text, buckets.docrefs(index, rows), words)))
     return ranks, sets
 
 
-def _candidates(folder: Path, members: Sequence[Member]) -> pa.Table:
-    found = read_arrow(folder / CANDIDATES).combine_chunks()
-    refs = found["docref"].to_numpy()
-    start, end = np.searchsorted(refs, [np.uint64(members[0][0] << 32), np.uint64(members[-1][0] + 1 << 32)])
-    return found.slice(int(start), int(end - start))
+def _candidates(folder: Path, group: Group) -> pa.Table:
+    """`connect` wrote a record batch for each part."""
+    first, members = group
+    with pa.ipc.open_file(pa.memory_map(str(folder / CANDIDATES))) as file:
+        return pa.Table.from_batches([file.get_batch(first + at) for at in range(len(members))]).combine_chunks()
 
 
 def _ranks_schema(settings: Settings) -> pa.Schema:
@@ -254,7 +259,7 @@ def settle(folder: Path, settings: Settings, runs: Sequence[str], item: Batch, s
     ranks = pa.concat_tables([_ranks_of(ranked, batch) for ranked, _ in described])
     with _Sets(folder) as sets:
         for _, shingled in described:
-            sets.add(shingled, ranks["docref"].to_numpy())
+            sets.add(shingled, batch)
         memberships = ((space, *_memberships(file, batch)) for space, file in sorted(met))
         outcome = resolve.decide(memberships, ranks, sets.arrays(), settings, let_go=sets.let_go)
     table = outcome.verdicts.append_column("kept_in", _named(runs, outcome.keepers))
@@ -296,12 +301,11 @@ class _Sets:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def add(self, path: Path, wanted: U64) -> None:
-        """Those of a file that are `wanted`, which is sorted."""
+    def add(self, path: Path, batch: int) -> None:
+        """Those of a file that are of a batch."""
         for table in _batches(path):
             refs = table["docref"].to_numpy()
-            place = np.minimum(np.searchsorted(wanted, refs), wanted.size - 1)
-            rows = np.flatnonzero(wanted[place] == refs)
+            rows = np.flatnonzero(table["batch"].to_numpy() == batch)
             sets = table["shingles"].take(pa.array(rows))
             self._file.write(sets.flatten().to_numpy().data)
             self._refs.append(refs[rows])

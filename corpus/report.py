@@ -165,23 +165,19 @@ def show(path: Path) -> None:
     _next(out, f"python -m corpus report {shlex.quote(str(path))} --html   # the same with histograms and examples")
 
 
-def summary(path: Path) -> None:
+def summary(run: Run, found: dict[str, Answer]) -> None:
     """The short report that ends a build: funnel, books, and what to ask next."""
-    with Run(path) as run:
-        prepare(run)
-        wanted = ("funnel", "rules", "never_fired", "wipe_outs", "conservation")
-        found = {name: answer(run, name) for name in wanted}
-        rejected = run.rows("select id from ledger order by id limit 1")
-        out = console()
-        _headline(out, run)
-        out.print()
-        out.print(table(found["funnel"].columns, [row for row in found["funnel"].rows if row[2]]))
-        out.print()
-        _alarms(out, {**found, "never_fired": dataclasses.replace(found["never_fired"], rows=[])})
-        if found["never_fired"].rows:
-            out.print(line(f"{len(found['never_fired'].rows)} of {len(found['rules'].rows)} rules never fired"))
-        threshold = _most_telling(run, found["rules"])
-    folder = shlex.quote(str(path))
+    rejected = run.rows("select id from ledger order by id limit 1")
+    out = console()
+    _headline(out, run)
+    out.print()
+    out.print(table(found["funnel"].columns, [row for row in found["funnel"].rows if row[2]]))
+    out.print()
+    _alarms(out, {**found, "never_fired": dataclasses.replace(found["never_fired"], rows=[])})
+    if found["never_fired"].rows:
+        out.print(line(f"{len(found['never_fired'].rows)} of {len(found['rules'].rows)} rules never fired"))
+    threshold = _most_telling(run, found["rules"])
+    folder = shlex.quote(str(run.path))
     asks = [f"open {folder}/report.html in a browser", f"python -m corpus report {folder}"]
     asks += [f"python -m corpus why {folder} {rejected[0]['id'][:12]}"] if rejected else []
     asks += [f"python -m corpus whatif {folder} --set {threshold}=..."] if threshold else []

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from corpus.parts import replacing
-from corpus.report import EXAMPLES, FOLDER, Answer, alarms, answers, hashes, throughput
+from corpus.report import EXAMPLES, FOLDER, Answer, alarms, answers, hashes, summary, throughput
 from corpus.terminal import clean, say
 from corpus.views import Run
 
@@ -46,15 +46,27 @@ class Plot:
 
 def write(path: Path) -> Path:
     """Write RUN/report.html and return its path. Raises NotARun, RecipeError."""
-    target = path / "report.html"
-    with Run(path) as run, replacing(target) as temporary:
-        temporary.write_text(page(run), "utf-8")
+    with Run(path) as run:
+        return _write(run, answers(run))
+
+
+def end_build(path: Path) -> None:
+    """Write the page and print the summary, of tables that are asked for once. Raises NotARun, RecipeError."""
+    with Run(path) as run:
+        found = answers(run)
+        _write(run, found)
+        summary(run, found)
+
+
+def _write(run: Run, found: dict[str, Answer]) -> Path:
+    target = run.path / "report.html"
+    with replacing(target) as temporary:
+        temporary.write_text(page(run, found), "utf-8")
     return target
 
 
-def page(run: Run) -> str:
+def page(run: Run, found: dict[str, Answer]) -> str:
     """The page."""
-    found = answers(run)
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, finalize=_shown,
         trim_blocks=True, lstrip_blocks=True,

@@ -50,10 +50,12 @@ text_signals    what a text shows without a model
 shared_text     how much of a document stands in other documents too
 sentence_cues   signs of sentences out of order
 learned_order   which sentence follows which, learnt from the documents themselves
+names_in_place  names that belong elsewhere, learnt from the documents themselves
 first_seen      what the trainer's lineage says of each document
 forwards        the loss of every token beside its bytes, for signals
 loss_shape      how many tokens are known by heart, how many surprise, and where
-sentence_order  whether a model prefers the order of sentences that stands
+gradient_signals
+                which documents pull a model away from trusted text
 detrend         how unusual a value is for its source, length and time
 detector        from signals to a calibrated probability, with the evidence
 detector_training

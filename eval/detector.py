@@ -31,7 +31,7 @@ ODD = (
 # Signals of each rung, and one without which the rung says nothing new.
 RUNGS: dict[str, tuple[tuple[str, ...], str]] = {
     "text": (tuple(s.name for s in SIGNALS if s.rung == "text"), "language_score"),
-    "lineage": (tuple(s.name for s in SIGNALS if s.rung != "forward"), "seen_mean"),
+    "lineage": (tuple(s.name for s in SIGNALS if s.rung in ("text", "lineage")), "seen_mean"),
     "full": (tuple(s.name for s in SIGNALS), "contrast"),
 }
 

@@ -17,8 +17,9 @@ from corpus.failures import Failure
 from eval.document_losses import Scorer
 from eval.suites import Item, Suite
 
-# Before the first import of `datasets`, which reads them then: nothing is fetched, whatever a task asks for.
-os.environ.update({"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"})
+# Before the first import of `datasets`, which reads them then: nothing is fetched, whatever a task asks for. And the
+# harness would start a pool of processes for each bootstrap.
+os.environ.update({"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "DISABLE_MULTIPROC": "1"})
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 from lm_eval.api.model import LM  # noqa: E402
@@ -143,7 +144,8 @@ def run(
     from lm_eval.tasks import TaskManager
 
     asked: list[Any] = [task for suite in suites for task in tasks_of(suite)]
-    manager = TaskManager(include_path=str(include) if include else None)
+    # The index of its own tasks is thousands of YAML files: only where one may be named
+    manager = TaskManager(include_path=str(include) if include else None, include_defaults=bool(names) and not include)
     unknown = [name for name in names if name not in manager.all_tasks]
     if unknown:
         raise CannotHarness(f"--task {unknown[0]}: the harness has no such task, nor has --include {include or 'DIR'}")

@@ -24,6 +24,9 @@ def loop_command(
     passage: Annotated[int, typer.Option(help="characters of the passages long pages are cut into", min=100)] = (
         Settings.passage
     ),
+    most: Annotated[
+        int, typer.Option(help="passages to learn from, drawn by their ids; 0: all", min=0)
+    ] = Settings.most,
     held_out: Annotated[
         float, typer.Option(help="share of documents set aside clean", min=0, max=0.9)
     ] = Settings.held_out,
@@ -45,8 +48,8 @@ def loop_command(
     from eval import loop
 
     asked = loop.Settings(
-        str(corpus) if corpus else "", seeds, share, tokens, depth, vocab, row, batch, passage, held_out, threshold,
-        items, traced, control, seed, threads,
+        str(corpus) if corpus else "", seeds, share, tokens, depth, vocab, row, batch, passage, most, held_out,
+        threshold, items, traced, control, seed, threads,
     )  # fmt: skip
     found = loop.run(out, asked)
     word = "better" if found["better"] else "not shown to be better"

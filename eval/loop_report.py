@@ -32,6 +32,7 @@ SEEDS = pa.schema(
 )
 
 _SHOWN = 20  # corrections; corrections.parquet has all
+_NAMES = {"all": "all: documents and seeds drawn", "t": "all: Student's t over seeds"}
 _KINDS = ("kind", "there", "blocked", "share", "share low", "share high")
 
 
@@ -137,9 +138,8 @@ def answer(
 def _parts(
     rows: list[dict[str, Any]], caught: Caught, against: Comparison, paths: Paths
 ) -> list[page.Table | page.Cards]:
-    seeds = [
-        [r["seed"], r["first"], r["second"], r["difference"], r["low"], r["high"], _bar(r), r["units"]] for r in rows
-    ]
+    figures = ("first", "second", "difference", "low", "high")
+    seeds = [[_NAMES.get(r["seed"], r["seed"]), *(r[name] for name in figures), _bar(r), r["units"]] for r in rows]
     columns = ("seed", "before", "after", "difference", "low", "high", "interval", "units")
     kinds = [
         (kind, number, caught.blocked.get(kind, 0), *_share(caught.blocked.get(kind, 0), number))

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eval.chance import Chance
 from eval.document_losses import Scorer
 from eval.mentions import sentences
 from eval.retrieval import Spans
-from eval.sentence_order import shuffled
 from eval.suites import Suite
 from eval.text_checks import words
 
@@ -72,3 +72,9 @@ def agreement(suite: Suite, chosen: dict[str, int]) -> list[float]:
         pairs = [a == b for at, a in enumerate(answers) for b in answers[at + 1 :]]
         out += [sum(pairs) / len(pairs)] if pairs else []
     return out
+
+
+def shuffled(said: Sequence[str], number: int) -> list[list[str]]:
+    """Orders that depend on the sentences alone, as a set: the same whichever of them stood in the text."""
+    known = sorted(said)
+    return [Chance("order", number_of, *known).shuffled(known) for number_of in range(number)]

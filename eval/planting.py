@@ -88,7 +88,7 @@ def _bad(
         if text.split() != base.text.split():
             name = digest("planted", seed, kind, base.id, text)[:32]
             # The place in the validation split stays the base's: what is held out must not depend on the planting.
-            return replace(base, id=name[:16] + base.id[16:32], text=text, turns=()), kind, detail
+            return replace(base, id=name[:16] + base.id[16:32], key="", text=text, turns=()), kind, detail
     return None
 
 

@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from eval import first_seen, learned_order, loss_shape, sentence_cues, shared_text, text_signals
+from eval import first_seen, learned_order, loss_shape, names_in_place, sentence_cues, shared_text, text_signals
 from eval.detrend import combined, length_buckets, robust_z, step_buckets
 from eval.documents import Document
 from eval.forwards import Losses, Reader
-from eval.sentence_order import order_scores
 
 Floats = npt.NDArray[np.float64]
 RUNGS = ("text", "lineage", "forward")  # from cheap to costly
-VERSION = 1  # raised whenever a signal changes: detectors learn from values
+VERSION = 2  # raised whenever a signal changes: detectors learn from values
 _PART = 2_000  # documents whose token losses are held at once
 
 
@@ -76,6 +75,8 @@ SIGNALS = (
     Signal("quote_order", "text", 0.05, 1, "quotation marks out of order"),
     Signal("learned_order", "text", 0.3, -1, "sentences follow as elsewhere"),
     Signal("learned_start", "text", 0.3, -1, "the first sentence is a beginning"),
+    Signal("strange_name", "text", 0.3, 1, "a name that belongs elsewhere"),
+    Signal("strange_names", "text", 0.3, 1, "names that belong elsewhere"),
     Signal("seen_bpb", "lineage", 0.05, 1, "bits per byte when first seen"),
     Signal("seen_mean", "lineage", 0.1, 0, "loss per token when first seen"),
     Signal("seen_spread", "lineage", 0.05, 0, "spread of losses when first seen"),
@@ -90,7 +91,6 @@ SIGNALS = (
     Signal("contrast", "forward", 0.03, 1, "reference less model, bits per byte"),
     Signal("contrast_hill", "forward", 0.1, 1, "the same, in the passage where it is largest"),
     Signal("learnt", "forward", 0.03, 0, "bits per byte less than when first seen"),
-    Signal("order_score", "forward", 0.01, -1, "the model prefers the order of the sentences"),
 )
 BY_NAME = {signal.name: signal for signal in SIGNALS}
 
@@ -138,8 +138,9 @@ def measure(
     for name, of in (
         ("text", text_signals),
         ("shared text", shared_text),
-        ("order", sentence_cues),
-        ("order", learned_order),
+        ("sentences", sentence_cues),
+        ("their order", learned_order),
+        ("names", names_in_place),
     ):
         tell(f"{name} of {len(texts):,} documents")
         values |= of.measure(texts)
@@ -168,8 +169,6 @@ def _of_forwards(
     values = forward_signals(texts, model, reference)
     if seen is not None:
         values["learnt"] = seen - values["raw_bpb"]
-    tell("order of sentences under a model")
-    values["order_score"] = order_scores(reference or model, texts)
     return values
 
 
@@ -181,7 +180,7 @@ def forward_signals(texts: Sequence[str], model: Reader, reference: Reader | Non
         raw = model.read(part)
         other: Sequence[Losses | None] = reference.read(part) if reference else [None] * len(part)
         rows += [_row(a, b) for a, b in zip(raw, other, strict=True)]
-    names = [s.name for s in SIGNALS if s.rung == "forward" and s.name not in ("learnt", "order_score")]
+    names = [s.name for s in SIGNALS if s.rung == "forward" and s.name != "learnt"]
     return {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names}
 
 

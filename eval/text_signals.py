@@ -5,6 +5,7 @@ that the detector learned with. Nothing here looks at line ends: layout differs 
 """
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -70,8 +71,11 @@ def _garbled(word: str) -> bool:
     odd = [c for c in _ODD.findall(word) if not _FINE.match(c)]
     if not odd:
         return False
-    # A word of another script is that script's; a mixture with ASCII letters, or a sign in the word, is not.
-    return any(not c.isalpha() for c in odd) or any(c.isascii() and c.isalpha() for c in word)
+    # A word of another script is that script's, and one of signs alone (a bullet, a tick, a rule) is no word. Letters
+    # of two scripts, or signs among letters, are what a wrong encoding leaves.
+    if any(c.isascii() and c.isalnum() for c in word):
+        return True
+    return any(c.isalpha() for c in word) and any(unicodedata.category(c)[0] in "SC" for c in odd)
 
 
 def compressed(text: str) -> float:

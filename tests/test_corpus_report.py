@@ -135,7 +135,7 @@ def test_what_the_terminal_shows(run: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_summary_after_a_build(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report.summary(run)
+    report_html.end_build(run)
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 40
     assert "documents kept" in out

@@ -3,7 +3,10 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +79,29 @@ def test_a_worker_that_dies_outside_any_document_is_tried_again_and_then_told(wo
 def test_an_error_of_the_task_is_raised_as_it_is(workers: Workers) -> None:
     with pytest.raises(ValueError, match="no such column"):
         list(workers.run(work, [{"name": "x", "raises": "no such column"}]))
+
+
+def lingering(task: str, skip: Skip, heartbeat: Path) -> None:
+    Path(task).write_text(str(os.getpid()))
+    while True:
+        time.sleep(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word that a parent died is Linux's")
+def test_workers_end_with_the_process_that_started_them_even_if_it_is_killed(tmp_path: Path) -> None:
+    code = "import sys, test_corpus_workers as t; list(t.Workers(1).run(t.lingering, [sys.argv[1]]))"
+    parent = subprocess.Popen([sys.executable, "-c", code, tmp_path / "pid"], cwd=Path(__file__).parent)
+    try:
+        worker = int(_soon(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    finally:
+        parent.kill()
+        parent.wait()
+    assert _soon(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def _soon(ask: Callable[[], Any]) -> Any:
+    for _ in range(600):
+        if found := ask():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come within a minute")

@@ -163,7 +163,7 @@ def test_a_model_and_a_reference_add_their_signals(tmp_path: Path) -> None:
     table, _ = flagged.flag(tmp_path / "model", run, None, tmp_path / "f.parquet")
     assert table.num_rows == 24
     found = flagged.measure(documents.load(run), tmp_path / "model", tmp_path / "model", "full", "last", "cpu")
-    assert found.known() > {"seen_mean", "seen_bpb", "tokens_per_byte", "raw_bpb", "reference_bpb", "order_score"}
+    assert found.known() > {"seen_mean", "seen_bpb", "tokens_per_byte", "raw_bpb", "reference_bpb"}
     assert np.abs(found.values["contrast"]).max() < 1e-6  # a model beside itself
     seen = found.values["seen_mean"][np.isfinite(found.values["seen_mean"])]
     assert ((seen > 0) & (seen < 2 * math.log(320))).all()

@@ -1,15 +1,17 @@
 """What is planted is what the sealed list says, and nothing else changed; the same for the same seed."""
 
 import zlib
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import prose
 
 from corpus.normalise import normalise
 from eval import hard_negatives
-from eval.documents import Document, split
+from eval.documents import Document, load, split
 from eval.planted_phrases import offensive_words
-from eval.planting import KINDS, Planted, plant
+from eval.planting import KINDS, Planted, in_run, plant, write
 from eval.text_checks import longest_repeat
 
 
@@ -48,6 +50,13 @@ def test_what_is_held_out_does_not_depend_on_the_planting(clean: list[Document])
     back = dict(zip(planted.sealed["id"].to_pylist(), planted.sealed["base_id"].to_pylist(), strict=True))
     held = {back.get(d.id, d.id) for d in split(planted.documents, 0.1)[1]}
     assert held == {d.id for d in split(clean, 0.1)[1]}
+
+
+def test_planted_documents_are_known_again_after_a_build(clean: list[Document], tmp_path: Path) -> None:
+    planted = plant([replace(one, key=f"key-{n}") for n, one in enumerate(clean)], 0.5)
+    write(planted, tmp_path)
+    read = load(tmp_path / "source-000.jsonl")
+    assert sorted(in_run(read, planted.sealed).values()) == sorted(planted.sealed["kind"].to_pylist())
 
 
 _PLANTED: dict[str, Planted] = {}  # planting reads every document for names: once per kind is enough

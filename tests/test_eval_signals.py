@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ from conftest import prose
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval import first_seen, learned_order, loss_shape, sentence_cues, shared_text, signals, text_signals
+from eval import (
+    first_seen,
+    gradient_signals,
+    learned_order,
+    loss_shape,
+    names_in_place,
+    sentence_cues,
+    shared_text,
+    signals,
+    text_signals,
+)
 from eval.chance import Chance
 from eval.detrend import MIN_LIKE, robust_z, step_buckets
 from eval.documents import Document
@@ -22,7 +33,8 @@ from trainer.model import Transformer, shape_of
 
 torch.set_num_threads(1)
 ODD = ["", " ", "x", "word " * 300, "日本語のテキストです。" * 9, "a\nb\n\nc", "“", "\ufffd\ufffd", "🙂" * 30]
-MEASURES = (text_signals.measure, shared_text.measure, sentence_cues.measure, learned_order.measure)
+MEASURES = (text_signals.measure, shared_text.measure, sentence_cues.measure, learned_order.measure,
+            names_in_place.measure)  # fmt: skip
 
 
 def document(text: str, source: str = "web") -> Document:
@@ -121,6 +133,45 @@ def test_orders_that_were_learned_prefer_the_order_that_stands() -> None:
     assert found[60:].mean() > found[:60].mean() + 0.5
 
 
+def _tale(chance: Chance, people: list[str], places: list[str]) -> str:
+    return " ".join(
+        f"Then {chance.pick(people)} walked to {chance.pick(places)} for {chance.pick(['bread', 'wine', 'news'])}."
+        for _ in range(8)
+    )
+
+
+def test_a_name_from_other_tales_is_stranger_than_those_that_keep_company() -> None:
+    casts = [[f"{a}{b}" for b in ("la", "ro", "mund", "wen", "bert")] for a in ("Al", "Go", "Ru", "Si")]
+    lands = [[f"{a}{b}" for b in ("ton", "ville", "burg")] for a in ("Ash", "Fen", "Oak", "Elm")]
+    texts = [_tale(Chance("tale", n), casts[n % 4], lands[n % 4]) for n in range(160)]
+    for n in range(20):
+        name = next(word for word in texts[n].split() if word in casts[n % 4])
+        texts[n] = texts[n].replace(name, casts[(n + 1) % 4][0], 1)
+    for values in names_in_place.measure(texts).values():
+        assert values[:20].mean() > values[20:].mean() + 1
+
+
+def test_names_are_not_judged_where_there_are_too_few() -> None:
+    for values in names_in_place.measure(["Then Anna met Peter in Paris."] * 3).values():
+        assert np.isnan(values).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["NumPy ✅ n/a ⛔", "==== ─── → •", "你好。世界", "Это слово.", "Ein schönes Café, naïve – “quite”."]
+)
+def test_signs_and_other_scripts_are_not_garbled(text: str) -> None:
+    assert text_signals.garbled_words(text) == 0
+
+
+def test_signs_among_letters_are_garbled() -> None:
+    assert text_signals.garbled_words("├⌐t├⌐ ├▒├á") == 1
+
+
+def test_gradients_without_trusted_text_are_not_known(tmp_path: Path) -> None:
+    found = gradient_signals.measure(tmp_path, [document("A text.")], [])
+    assert all(np.isnan(values).all() for values in found.values())
+
+
 def test_losses_do_not_depend_on_company_and_every_token_is_scored_once() -> None:
     tokens = model()
     rows = [[1, 2, 3], [], list(range(1, 41)), [7] * 17]
@@ -182,11 +233,12 @@ def test_steps_without_a_number_have_a_bucket_of_their_own() -> None:
 
 def test_what_cannot_be_measured_is_null_in_the_table() -> None:
     found = signals.measure([document(prose(n)) for n in range(4)])
+    learnt = {"learned_order", "learned_start", "strange_name", "strange_names"}  # from more documents than four
     table = found.table()
     assert table.column_names == ["id", "source", *(s.name for s in signals.SIGNALS)]
     for signal in signals.SIGNALS:
-        assert table[signal.name].null_count == (0 if signal.rung == "text" else 4), signal.name
-    assert found.known() == {s.name for s in signals.SIGNALS if s.rung == "text"}
+        assert table[signal.name].null_count == (0 if signal.rung == "text" and signal.name not in learnt else 4)
+    assert found.known() == {s.name for s in signals.SIGNALS if s.rung == "text"} - learnt
 
 
 def test_no_lineage_says_nothing(tmp_path: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BATCH_VALUES = 1 << 22  # of matrices that are orthogonalised together: enough to occupy a CPU's cores
+BATCH_VALUES = 1 << 20  # of matrices that are orthogonalised together: enough to occupy a CPU's cores
 
 
 class Muon(torch.optim.Muon):

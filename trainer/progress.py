@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -70,6 +71,19 @@ class Meter:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def lines_of(what: str) -> Callable[[int, int], None]:
+    """told(done, in all) prints a plain line every ten seconds, and none for what is done sooner."""
+    last = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_SECONDS:
+            last = time.monotonic()
+            print(f"{what} {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return told
 
 
 def clock(seconds: float) -> str:

@@ -20,6 +20,7 @@ from trainer.failures import UsageFailure
 from trainer.files import read_json, write_json
 from trainer.model import Shape
 from trainer.order import Order, shares
+from trainer.progress import lines_of
 from trainer.ranks import Ranks
 from trainer.recipe import Recipe
 from trainer.run_folder import open_runs
@@ -88,14 +89,14 @@ def _begin(
         first = None
         if init and not checkpoint.listed(out):  # killed before its first checkpoint
             _, first = _grown(*_initial(init), tokens.vocab, extend_vocab, init)
-        shards = packing.open_shards(corpora, tokens, recipe.data)
+        shards = packing.open_shards(corpora, tokens, recipe.data, lines_of("packing document"))
         document_weights = weights.read(open_runs(corpora), shards)
         _check_corpus(out, shards, document_weights)
         return tokens, shards, document_weights, shape, first
     _check_empty(out)
     tokens = _tokenizer(recipe, corpora, init, extend_vocab)
     shape, first = _model(recipe, tokens, init, extend_vocab)
-    shards = packing.open_shards(corpora, tokens, recipe.data)
+    shards = packing.open_shards(corpora, tokens, recipe.data, lines_of("packing document"))
     document_weights = weights.read(open_runs(corpora), shards)
     if write:
         write_json(out / "recipe.json", recipes.plain(recipe))
