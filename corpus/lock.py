@@ -116,10 +116,14 @@ def _bury(url: str, other: str, beat: float) -> None:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """What a lock says; empty where there is none."""
+    """What a lock says; empty where there is none. Raises StoreFailed for one that is there and is not given."""
     try:
         with files.open_binary(path) as file:
             found: dict[str, Any] = json.loads(file.read())
-    except (OSError, ValueError):
+    except ValueError:
+        return {}
+    except OSError as error:
+        if files.listed(path):  # out for a moment is not gone
+            raise files.StoreFailed(f"{path}: the lock of another build cannot be read: {error}") from error
         return {}
     return found

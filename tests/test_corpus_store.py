@@ -227,6 +227,21 @@ def test_a_second_build_refuses(store: dict[str, str]) -> None:
     assert not files.listed(f"{url}/lock/*")
 
 
+def test_a_lock_that_cannot_be_read_is_not_gone(store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    url = address("unread")
+    with held_in_store(url, 1.0):
+
+        def out(path: str) -> Any:
+            raise OSError("503 slow down")
+
+        monkeypatch.setattr(files, "open_binary", out)
+        with (
+            pytest.raises(files.StoreFailed, match="the lock of another build cannot be read"),
+            held_in_store(url, 1.0),
+        ):
+            pass
+
+
 def test_of_builds_that_begin_together_at_most_one_goes_on(store: dict[str, str]) -> None:
     url, inside, most = address("together"), [0], [0]
 
