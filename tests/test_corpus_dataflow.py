@@ -63,14 +63,16 @@ def test_every_stage_is_a_job(jobs: dict[str, Path]) -> None:
         assert read(folder / "job.json")["type"] == "JOB_TYPE_BATCH"
 
 
-def test_parts_are_spread_over_the_workers_and_only_hashes_are_grouped(jobs: dict[str, Path]) -> None:
-    for stage in ("documents", "write"):
-        names = read(jobs[stage] / "graph.json")["names"]
-        assert any("Reshuffle" in name for name in names)
-        assert not any(name.endswith("Collide/GroupByKey") for name in names)
-    names = read(jobs["dedup"] / "graph.json")["names"]
-    assert "Collide/GroupByKey" in names
-    assert any(name.startswith("spread/") for name in names)
+def test_work_is_spread_over_the_workers_and_only_paths_are_grouped(jobs: dict[str, Path]) -> None:
+    names = {stage: read(folder / "graph.json")["names"] for stage, folder in jobs.items()}
+    grouped = {
+        stage: [name for name in mine if name.endswith("GroupByKey") and "Reshuffle" not in name]
+        for stage, mine in names.items()
+    }
+    assert grouped == {"documents": [], "dedup": ["meet/GroupByKey"], "write": []}
+    assert all(any("Reshuffle" in name for name in mine) for mine in names.values())
+    for step in ("groups", "connect", "describe", "settle", "deliver"):
+        assert any(name.startswith(f"{step}/") and "Reshuffle" in name for name in names["dedup"])
 
 
 def test_wheel_machines_and_container(jobs: dict[str, Path]) -> None:
