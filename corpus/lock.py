@@ -122,7 +122,7 @@ def _read(path: str) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(file.read())
     except ValueError:
         return {}
-    except OSError as error:
+    except Exception as error:  # each store's client has errors of its own, also for what is gone
         if files.listed(path):  # out for a moment is not gone
             raise files.StoreFailed(f"{path}: the lock of another build cannot be read: {error}") from error
         return {}
