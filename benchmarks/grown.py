@@ -5,6 +5,7 @@ share more than a sentence by chance. One in ten is a near copy of an earlier do
 same bytes at every run.
 """
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -66,10 +67,10 @@ def near_copies(num_sentences: int, seed: int = 0) -> Iterator[bytes]:
 
 
 def write(path: Path, source: Iterator[bytes], num_bytes: float = float("inf"), documents: float = float("inf")) -> int:
-    """Write lines until there are so many bytes or documents; returns the number of documents."""
+    """Write lines until there are so many bytes (of text, also in a .gz) or documents; returns how many of these."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = number = 0
-    with path.open("wb") as out:
+    with gzip.open(path, "wb", 1) if path.suffix == ".gz" else path.open("wb") as out:
         while size < num_bytes and number < documents:
             line = next(source)
             out.write(line)

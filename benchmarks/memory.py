@@ -1,10 +1,11 @@
 """Peak memory of a build by size of its input: a table of VmHWM of the main process and of its largest worker.
 
-    python benchmarks/memory.py [--gb 0.1 1 5] [--workers 1] [--folder DIR] [--only sizes|document|copies]
+    python benchmarks/memory.py [--gb 0.1 1 5] [--compressed-gb 0.3 1] [--workers 1] [--folder DIR] [--no-document]
 
-Text is made by benchmarks/grown.py, one in eight documents a copy, in one JSONL file with a document per line. Then one
-document of 200 MB, with the default limit of a record (it becomes a ledger row) and with a limit that lets it pass. A
-size needs some seven times its bytes of disk meanwhile. 5 GB take about half an hour on one core.
+Text is made by benchmarks/grown.py, one in eight documents a copy, in one JSONL file with a document per line. Then the
+same as one .jsonl.gz, which cannot be cut and is one part however large. Then one document of 200 MB, with the default
+limit of a record (it becomes a ledger row) and with a limit that lets it pass. A size needs some seven times its bytes
+of disk meanwhile. 5 GB take about half an hour on one core.
 """
 
 import argparse
@@ -22,8 +23,8 @@ DOCUMENT = 200_000_000
 
 
 def measure(folder: Path, label: str, workers: int, split: float = 4.0, most: int = 64 << 20) -> bool:
-    """Print the row of what lies in `folder`/in.jsonl; whether it stayed below the limit."""
-    file = folder / "in.jsonl"
+    """Print the row of the one file `folder`/in.*; whether it stayed below the limit."""
+    [file] = folder.glob("in.*")
     (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=split, most=most))
     found = watched.build(folder / "recipe.toml", folder / "run", workers)
     told = found.manifest
@@ -36,6 +37,7 @@ def measure(folder: Path, label: str, workers: int, split: float = 4.0, most: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--gb", type=float, nargs="*", default=[0.1, 1, 5])
+    parser.add_argument("--compressed-gb", type=float, nargs="*", default=[0.3, 1])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sentences", type=int, default=20)
     parser.add_argument("--folder", type=Path)
@@ -48,6 +50,9 @@ def main() -> None:
         for size in asked.gb:
             grown.write(folder / "in.jsonl", grown.lines(asked.sentences), num_bytes=size * 1e9)
             fits.append(measure(folder, f"{size:g} GB", asked.workers))
+        for size in asked.compressed_gb:
+            grown.write(folder / "in.jsonl.gz", grown.lines(asked.sentences), num_bytes=size * 1e9)
+            fits.append(measure(folder, f"{size:g} GB in one .jsonl.gz", asked.workers))
         for most in (64 << 20, 2 * DOCUMENT) if asked.document else ():
             pool = itertools.cycle(grown.sentences())
             body = "\\n".join(itertools.islice(pool, DOCUMENT // 120))

@@ -6,20 +6,31 @@ candidates only.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import filters
 from corpus.dedup import Settings, buckets
 from corpus.dedup.keys import keys, schema
 from corpus.edited import picked
 from corpus.failures import Failure
-from corpus.parts import check_intact, done, file_hash, mark_done, marked, read_arrow, row_groups, writing_arrow
+from corpus.parts import (
+    ByRow,
+    check_intact,
+    done,
+    file_hash,
+    mark_done,
+    marked,
+    read_arrow,
+    record_batches,
+    row_groups,
+    writing_arrow,
+)
 from corpus.recipe import Recipe, RecipeError, digest, parse
 from corpus.views import Run
 
@@ -55,11 +66,16 @@ class EarlierPart:
         return self.file.with_suffix(".done.json")
 
     @property
-    def keys(self) -> pa.Table:
-        """Of `keys.schema`, a row for each document that the run kept. Raises RunChanged."""
+    def ready(self) -> Path:
+        """The file of keys, of `keys.schema`: a row for each document that the run kept. Raises RunChanged."""
         if not done(self.mark, self.fingerprint, self.file):
             raise RunChanged(f"{self.run}: has changed, or its keys in {self.into / FOLDER} are gone; build again")
-        return read_arrow(self.file)
+        return self.file
+
+    @property
+    def keys(self) -> pa.Table:
+        """All of them. Raises RunChanged."""
+        return read_arrow(self.ready)
 
     def texts(self, rows: np.ndarray) -> pa.ChunkedArray:
         """Texts of some rows, ascending."""
@@ -92,20 +108,20 @@ def _settings(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in measured.items() if key != "source_priority"}
 
 
-def earlier_keys(part: EarlierPart) -> pa.Table:
-    """The keys of a part, made unless they are there. Raises Damaged."""
+def make_keys(part: EarlierPart) -> None:
+    """Make the file of a part's keys unless it is there; check it if it is. Raises Damaged."""
     if done(part.mark, part.fingerprint, part.file):
         check_intact(part.mark, part.file)
     else:
         num_rows = _write_keys(part)
         mark_done(part.mark, part.fingerprint, {"rows": num_rows}, part.file)
-    return part.keys
 
 
 def _write_keys(part: EarlierPart) -> int:
-    stored, num_rows = _stored(part), 0
+    num_rows = 0
+    tables = _stored(part) if _trusted(part) else map(_computed(part.settings), row_groups(part.docs))
     with writing_arrow(part.file, schema(part.settings)) as out:
-        for table in [stored] if stored is not None else map(_computed(part.settings), row_groups(part.docs)):
+        for table in tables:
             blank = {name: pa.nulls(table.num_rows, table.schema.field(name).type) for name in _RANKS}
             for name, column in blank.items():
                 table = table.set_column(table.column_names.index(name), name, column)
@@ -121,26 +137,40 @@ def _computed(settings: Settings) -> Any:
     return compute
 
 
-def _stored(part: EarlierPart) -> pa.Table | None:
-    """Keys that the run itself made, of what it kept; None where they are gone, damaged or of other settings."""
-    run = Path(part.run)
-    path = run / "stages" / "measure" / f"part-{part.name}.keys.arrow"
-    signals = run / "signals" / f"part-{part.name}.parquet"
+def _trusted(part: EarlierPart) -> bool:
+    """Whether the run itself has keys of what it kept: not gone, not damaged, not of other settings."""
     try:
-        with Run(run) as opened:
+        with Run(Path(part.run)) as opened:
             same = _settings(parse(opened.settings, part.run).dedup) == _settings(part.settings)
             same = same and opened.manifest["versions"]["stages"] == _versions()
-        if not same or not _intact(path):
-            return None
-        table = read_arrow(path)
-        kept = pq.read_table(signals, columns=["id", "kept"], use_threads=False)
-    except (OSError, pa.ArrowException, RecipeError):
-        return None
-    if table.num_rows != kept.num_rows:
-        return None
-    table = table.filter(kept["kept"])
-    ids = pq.read_table(part.docs, columns=["id"], use_threads=False)["id"]
-    return table if table["id"].equals(ids) else None  # row by row the documents of docs/, or not to be trusted
+        # Row by row the documents of docs/, or they are of another build.
+        return same and _intact(_keys_of(part)) and _equal(_ids(_stored(part)), _ids(row_groups(part.docs, ["id"])))
+    except (OSError, ValueError, pa.ArrowException, RecipeError):
+        return False
+
+
+def _keys_of(part: EarlierPart) -> Path:
+    return Path(part.run) / "stages" / "measure" / f"part-{part.name}.keys.arrow"
+
+
+def _stored(part: EarlierPart) -> Iterator[pa.Table]:
+    """Keys that the run made, of what it kept, piece by piece. Raises ValueError where signals/ is of other rows."""
+    at = 0
+    with ByRow(Path(part.run) / "signals" / f"part-{part.name}.parquet", columns=["kept"]) as signals:
+        for batch in record_batches(_keys_of(part)):
+            kept = signals.between(at, at + batch.num_rows)["kept"]
+            yield pa.Table.from_batches([batch]).filter(kept)
+            at += batch.num_rows
+        if at != signals.num_rows:
+            raise ValueError(f"{part.run}: {part.name} has keys of {at} rows and signals of {signals.num_rows}")
+
+
+def _ids(tables: Iterable[pa.Table]) -> Iterator[str]:
+    return (name for table in tables for name in table["id"].to_pylist())
+
+
+def _equal(some: Iterator[str], others: Iterator[str]) -> bool:
+    return all(a == b for a, b in itertools.zip_longest(some, others))
 
 
 def _versions() -> dict[str, int]:

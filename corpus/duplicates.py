@@ -14,6 +14,7 @@ its worker died or beside another that does the same: it changes no file that it
 
 import itertools
 import mmap
+import operator
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,13 +27,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus import measure
-from corpus.against import EarlierPart, earlier_keys
+from corpus.against import EarlierPart, make_keys
 from corpus.decide import fired
 from corpus.dedup import Settings, buckets, resolve, shingles
 from corpus.dedup.buckets import U64
 from corpus.dedup.components import Components
 from corpus.edited import some_texts
-from corpus.parts import check_intact, mark_done, marked, read_arrow, row_groups, writing, writing_arrow
+from corpus.parts import check_intact, mark_done, marked, read_arrow, record_batches, row_groups, writing, writing_arrow
 from corpus.plan import Task
 from corpus.recipe import Recipe
 from corpus.workers import Skip
@@ -50,10 +51,12 @@ FOLDER = "stages/dedup"
 MARK = f"{FOLDER}/dedup.done.json"
 CANDIDATES = "candidates.arrow"
 _RANGE = 1_000_000  # hashes that meet at once; few enough for the processor's cache, or sorting grows faster
+_RUN = 500_000  # documents whose hashes are sorted at once, at some 270 bytes each; and verdicts, at some 150
 _BATCH = 3_000_000  # memberships of documents in buckets that are decided at once, at some 60 bytes each
 _GROUPS = 256  # so many files at most for each step to open
 _ENTRIES = pa.schema([("hash", pa.uint64()), ("docref", pa.uint64())])
 _MET = pa.schema([("batch", pa.int32()), ("bucket", pa.int32()), ("docref", pa.uint64())])
+_VERDICTS = pa.schema([*list(resolve.VERDICTS)[1:], ("kept_in", pa.string()), ("row", pa.int64())])
 _CANDIDATES = pa.schema([("docref", pa.uint64()), ("batch", pa.int32()), ("needed", pa.bool_())])
 
 
@@ -72,12 +75,12 @@ def ranges(tasks: Iterable[Task]) -> int:
 def gather(folder: Path, num_ranges: int, group: Group, skip: Skip, heartbeat: Path) -> dict[str, Any]:
     """Write the hashes of the documents that every rule passes; where those of each space and range lie."""
     number, members = group
-    columns = [(index, keys_of(part), _survivors(part)) for index, part in members]
     places: list[tuple[Place, Slice]] = []
+    sizes: list[tuple[int, int]] = []
     path = folder / f"entries-{number:06}.arrow"
     borders = np.array([(at << 64) // num_ranges for at in range(1, num_ranges)], np.uint64)
     with writing_arrow(path, _ENTRIES) as out:
-        for nth, (space, hashes, refs) in enumerate(_by_space(columns, _settings(members))):
+        for nth, (space, hashes, refs) in enumerate(_sorted_runs(members, sizes)):
             out.write_batch(pa.record_batch([pa.array(hashes), pa.array(refs)], schema=_ENTRIES))
             cuts = [0, *np.searchsorted(hashes, borders).tolist(), hashes.size]
             places += [
@@ -85,36 +88,61 @@ def gather(folder: Path, num_ranges: int, group: Group, skip: Skip, heartbeat: P
                 for at, (start, end) in enumerate(itertools.pairwise(cuts))
                 if start < end
             ]
-    sizes = [(index, keys.num_rows) for index, keys, _ in columns]
     names = [part.part.name for _, part in members if isinstance(part, Task)]
     return {"parts": names, "rows": sum(rows for _, rows in sizes), "sizes": sizes, "places": places}
 
 
-def _by_space(
-    columns: list[tuple[int, pa.Table, npt.NDArray[np.bool_]]], settings: Settings
-) -> Iterator[tuple[int, U64, U64]]:
-    """(space, hashes, docrefs) of a group, sorted by hash."""
-    found: dict[int, list[tuple[U64, U64]]] = defaultdict(list)
-    for index, keys, survives in columns:
-        for space, hashes, rows in buckets.spaces(keys, survives, settings):
-            found[space].append((hashes, buckets.docrefs(index, rows)))
+Found = dict[int, list[tuple[U64, U64]]]  # space -> hashes and docrefs
+
+
+def _sorted_runs(members: Sequence[Member], sizes: list[tuple[int, int]]) -> Iterator[tuple[int, U64, U64]]:
+    """(space, hashes, docrefs) by hash, of some `_RUN` documents at a time; adds (part, documents) to `sizes`."""
+    settings = _settings(members)
+    found: Found = defaultdict(list)
+    held = 0
+    for index, part in members:
+        check_keys(part)
+        survives, at = _survivors(part), 0
+        for keys in _keys(part):
+            mine = survives[at : at + keys.num_rows]
+            for space, hashes, rows in buckets.spaces(keys, mine, settings):
+                found[space].append((hashes, buckets.docrefs(index, rows + at)))
+            at, held = at + keys.num_rows, held + keys.num_rows
+            if held >= _RUN:
+                yield from _by_hash(found)
+                held = 0
+        sizes.append((index, at))
+    yield from _by_hash(found)
+
+
+def _by_hash(found: Found) -> Iterator[tuple[int, U64, U64]]:
+    """What was found, space by space; each is forgotten before the next one."""
     for space in sorted(found):
-        hashes, refs = (np.concatenate([pair[i] for pair in found[space]]) for i in (0, 1))
+        hashes, refs = (np.concatenate(columns) for columns in zip(*found.pop(space), strict=True))
         order = np.argsort(hashes)
         yield space, hashes[order], refs[order]
 
 
-def keys_of(part: Task | EarlierPart) -> pa.Table:
-    """Keys of the documents of a part, checked against their mark. Raises Damaged."""
+def check_keys(part: Task | EarlierPart) -> None:
+    """Compare the keys of a part with their mark; those of an earlier run are made if need be. Raises Damaged."""
     if isinstance(part, EarlierPart):
-        return earlier_keys(part)
-    check_intact(part.mark("measure"), *measure.outputs(part))
-    return read_keys(part)
+        make_keys(part)
+    else:
+        check_intact(part.mark("measure"), *measure.outputs(part))
+
+
+def _keys(part: Task | EarlierPart) -> Iterator[pa.Table]:
+    path = part.ready if isinstance(part, EarlierPart) else keys_file(part)
+    return (pa.Table.from_batches([batch]) for batch in record_batches(path))
+
+
+def keys_file(task: Task) -> Path:
+    return task.file("stages/measure", ".keys.arrow")
 
 
 def _survivors(part: Task | EarlierPart) -> npt.NDArray[np.bool_]:
     if isinstance(part, EarlierPart):
-        return np.ones(part.keys.num_rows, np.bool_)
+        return np.ones(sum(keys.num_rows for keys in _keys(part)), np.bool_)
     found = [survivors(signals, part.recipe) for signals in row_groups(part.file("stages/measure"))]
     return np.concatenate(found) if found else np.zeros(0, np.bool_)
 
@@ -126,7 +154,7 @@ def survivors(signals: pa.Table, recipe: Recipe) -> npt.NDArray[np.bool_]:
 
 
 def read_keys(task: Task) -> pa.Table:
-    return read_arrow(task.file("stages/measure", ".keys.arrow"))
+    return read_arrow(keys_file(task))
 
 
 def _settings(members: Sequence[Member]) -> Settings:
@@ -210,14 +238,24 @@ def describe(folder: Path, group: Group, skip: Skip, heartbeat: Path) -> Describ
 
     with writing_arrow(ranks, _ranks_schema(_settings(members))) as out:
         for index, part in members:
-            keys = read_keys(part) if isinstance(part, Task) else part.keys
-            out.write_table(with_batch(resolve.ranks(keys, index, refs)))
+            for table in _ranks(part, index, buckets.rows_of(refs, index)):
+                out.write_table(with_batch(table))
     with writing_arrow(sets, shingles.SCHEMA.append(pa.field("batch", pa.int32()))) as out:
         for index, part in members:
             for text, rows in _texts(part, buckets.rows_of(refs[needed], index)):
                 words = _settings(members).shingle_words
                 out.write_table(with_batch(shingles.measure(text, buckets.docrefs(index, rows), words)))
     return ranks, sets
+
+
+def _ranks(part: Task | EarlierPart, index: int, rows: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
+    """`resolve.ranks` of some rows of a part, ascending, piece by piece."""
+    at = 0
+    for keys in _keys(part) if rows.size else ():
+        mine = rows[slice(*np.searchsorted(rows, [at, at + keys.num_rows]))]
+        taken = keys.select(list(resolve.RANKS)).take(mine - at)
+        yield taken.append_column("docref", pa.array(buckets.docrefs(index, mine), pa.uint64()))
+        at += keys.num_rows
 
 
 def _candidates(folder: Path, group: Group) -> pa.Table:
@@ -256,7 +294,7 @@ def settle(folder: Path, settings: Settings, runs: Sequence[str], item: Batch, s
     """Decide about a batch. `runs` name the earlier run of each earlier part."""
     batch, described, met = item
     path = folder / f"settled-{batch:06}.arrow"
-    ranks = pa.concat_tables([_ranks_of(ranked, batch) for ranked, _ in described])
+    ranks = pa.concat_tables([table for ranked, _ in described for table in _ranks_of(ranked, batch)])
     with _Sets(folder) as sets:
         for _, shingled in described:
             sets.add(shingled, batch)
@@ -268,9 +306,10 @@ def settle(folder: Path, settings: Settings, runs: Sequence[str], item: Batch, s
     return path, {"rejected": table.num_rows, "compared": outcome.compared, "capped": outcome.capped}
 
 
-def _ranks_of(path: Path, batch: int) -> pa.Table:
-    table = read_arrow(path)
-    return table.filter(pc.equal(table["batch"], batch)).drop_columns(["batch"])
+def _ranks_of(path: Path, batch: int) -> Iterator[pa.Table]:
+    for found in record_batches(path):
+        table = pa.Table.from_batches([found])
+        yield table.filter(pc.equal(table["batch"], batch)).drop_columns(["batch"])
 
 
 def _memberships(path: Path, batch: int) -> tuple[U64, U64]:
@@ -303,7 +342,7 @@ class _Sets:
 
     def add(self, path: Path, batch: int) -> None:
         """Those of a file that are of a batch."""
-        for table in _batches(path):
+        for table in record_batches(path):
             refs = table["docref"].to_numpy()
             rows = np.flatnonzero(table["batch"].to_numpy() == batch)
             sets = table["shingles"].take(pa.array(rows))
@@ -327,32 +366,47 @@ class _Sets:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with pa.ipc.open_file(pa.memory_map(str(path))) as file:
-        for at in range(file.num_record_batches):
-            yield file.get_batch(at)
-
-
 def deliver(item: tuple[list[Path], Group], skip: Skip, heartbeat: Path) -> None:
     """Leave one file for each part in which something is rejected."""
     files, (_, members) = item
-    tables = [_of_parts(file, members[0][0], members[-1][0]) for file in sorted(files)]
-    verdicts = pa.concat_tables([table for table in tables if table.num_rows] or tables[:1]).sort_by("docref")
-    refs = verdicts["docref"].to_numpy()
-    for index, task in members:
-        start, end = np.searchsorted(refs, [np.uint64(index << 32), np.uint64(index + 1 << 32)])
-        if isinstance(task, Task) and start < end:
-            mine = verdicts.slice(start, end - start)
-            rows = pa.array(buckets.rows_of(refs[start:end], index), pa.int64())
-            table = mine.append_column("row", rows).drop_columns(["docref"])
-            with writing(verdicts_file(task), table.schema) as out:
-                out.write(table)
+    tasks = dict(members)
+    pieces = (piece for table in _by_docref(sorted(files), members) for piece in _by_part(table))
+    for index, mine in itertools.groupby(pieces, key=operator.itemgetter(0)):
+        task = tasks[index]
+        if isinstance(task, Task):
+            with writing(verdicts_file(task), _VERDICTS) as out:
+                for _, table in mine:
+                    out.write(table)
 
 
-def _of_parts(path: Path, first: int, last: int) -> pa.Table:
+def _by_docref(files: Sequence[Path], members: Sequence[Member]) -> Iterator[pa.Table]:
+    """Verdicts on the documents of some parts in order of docref, some `_RUN` at a time."""
+    first, past = members[0][0] << 32, members[-1][0] + 1 << 32
+    refs = np.sort(np.concatenate([_between(file, first, past)["docref"].to_numpy() for file in files]))
+    borders = [first, *refs[_RUN::_RUN].tolist(), past]
+    del refs
+    for start, end in itertools.pairwise(borders):
+        tables = [table for table in (_between(file, start, end) for file in files) if table.num_rows]
+        if tables:
+            yield pa.concat_tables(tables).sort_by("docref")
+
+
+def _between(path: Path, first: int, past: int) -> pa.Table:
+    """Verdicts of a file, which has them in order of docref."""
     table = read_arrow(path)
-    start, end = np.searchsorted(table["docref"].to_numpy(), [np.uint64(first << 32), np.uint64(last + 1 << 32)])
+    start, end = np.searchsorted(table["docref"].to_numpy(), np.array([first, past], np.uint64))
     return table.slice(start, end - start)
+
+
+def _by_part(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """(part, its verdicts): the row in place of the docref."""
+    refs = table["docref"].to_numpy()
+    part = refs >> np.uint64(32)
+    cuts = [0, *(np.flatnonzero(part[1:] != part[:-1]) + 1).tolist(), refs.size]
+    for start, end in itertools.pairwise(cuts):
+        index = int(part[start])
+        rows = pa.array(buckets.rows_of(refs[start:end], index), pa.int64())
+        yield index, table.slice(start, end - start).append_column("row", rows).drop_columns(["docref"])
 
 
 def all_that_met(everything: list[Group], gathered: list[dict[str, Any]], met: list[Met]) -> list[Connectable]:

@@ -11,20 +11,19 @@ import pyarrow.parquet as pq
 
 import filters
 from corpus import schema
-from corpus.parts import row_groups
+from corpus.parts import ByRow, row_groups
 from corpus.plan import Task
 
 
 def edited_rows(task: Task) -> Iterator[tuple[int, pa.Table]]:
     """(number of the first row, rows) of an extracted part, a row group at a time, edits carried out."""
-    edits = pq.read_table(task.file("stages/measure", ".edits.parquet"), use_threads=False)
     at = 0
-    for rows in row_groups(task.file("stages/extract")):
-        inside = pc.and_(pc.greater_equal(edits["row"], at), pc.less(edits["row"], at + rows.num_rows))
-        mine = edits.filter(inside)
-        local = pc.subtract(mine["row"], at).cast(pa.int32())
-        yield at, carry_out(rows, mine.set_column(mine.column_names.index("row"), "row", local))
-        at += rows.num_rows
+    with ByRow(task.file("stages/measure", ".edits.parquet"), "row") as edits:
+        for rows in row_groups(task.file("stages/extract")):
+            mine = edits.between(at, at + rows.num_rows)
+            local = pc.subtract(mine["row"], at).cast(pa.int32())
+            yield at, carry_out(rows, mine.set_column(mine.column_names.index("row"), "row", local))
+            at += rows.num_rows
 
 
 def texts(task: Task, rows: np.ndarray) -> pa.ChunkedArray:
@@ -37,25 +36,25 @@ def some_texts(task: Task, rows: np.ndarray) -> Iterator[tuple[pa.ChunkedArray, 
     """Texts of some rows, ascending, with those rows, a row group at a time; only those that hold them are read."""
     if not rows.size:
         return
-    edits = pq.read_table(task.file("stages/measure", ".edits.parquet"), use_threads=False)
-    for text, mine in picked(task.file("stages/extract"), rows):
-        yield _edited(text, edits, mine), mine
+    with ByRow(task.file("stages/measure", ".edits.parquet"), "row") as edits:
+        for text, mine in picked(task.file("stages/extract"), rows):
+            yield _edited(text, edits.between(int(mine[0]), int(mine[-1]) + 1), mine), mine
 
 
 def picked(path: Path, rows: np.ndarray) -> Iterator[tuple[pa.ChunkedArray, np.ndarray]]:
     """The column `text` of some rows of a file, as `some_texts` gives it."""
-    with pq.ParquetFile(path, memory_map=True) as file:
+    with pq.ParquetFile(path) as file:
         at = 0
         for index in range(file.num_row_groups):
             end = at + file.metadata.row_group(index).num_rows
-            mine = rows[(rows >= at) & (rows < end)]
+            mine = rows[slice(*np.searchsorted(rows, [at, end]))]
             if mine.size:
                 yield file.read_row_group(index, ["text"], use_threads=False)["text"].take(pa.array(mine - at)), mine
             at = end
 
 
 def _edited(text: pa.ChunkedArray, edits: pa.Table, rows: np.ndarray) -> pa.ChunkedArray:
-    """Texts of `rows` with the part's edits on them carried out."""
+    """Texts of `rows` with the edits on them carried out; `edits` may have others'."""
     mine = edits.filter(pc.is_in(edits["row"], value_set=pa.array(rows)))
     place = pa.array(np.searchsorted(rows, mine["row"].to_numpy()), pa.int32())
     return pa.chunked_array([_in_steps(text, mine.set_column(mine.column_names.index("row"), "row", place))])

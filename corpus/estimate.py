@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from corpus import duplicates, marks
 from corpus import recipe as recipes
 from corpus.documents import documents_part
 from corpus.manifest import check_conservation
-from corpus.parts import marked
+from corpus.parts import marked, row_groups
 from corpus.plan import Part, Plan, Task, plan
 from corpus.recipe import Recipe, RecipeError
 from corpus.terminal import console, line, table
@@ -228,9 +227,9 @@ def _share(costs: list[Cost], name: str, seconds: float) -> None:
 
 def _weigh(task: Task, cost: Cost) -> None:
     """Words, tokens and disk of a part that is written."""
-    text = pq.read_table(task.file("docs"), columns=["text"], use_threads=False)["text"]
-    cost.words = pc.sum(pc.count_substring_regex(text, r"\S+")).as_py() or 0
-    cost.tokens = (pc.sum(pc.utf8_length(text)).as_py() or 0) / CHARACTERS_PER_TOKEN
+    for rows in row_groups(task.file("docs"), ["text"]):
+        cost.words += pc.sum(pc.count_substring_regex(rows["text"], r"\S+")).as_py()
+        cost.tokens += pc.sum(pc.utf8_length(rows["text"])).as_py() / CHARACTERS_PER_TOKEN
     files = [path for path in task.run.rglob(f"part-{task.part.name}*") if path.is_file()]
     assert marked(task.mark("write")), "the part was not written"
     cost.output_bytes = sum(path.stat().st_size for path in files if path.parent.name in FOLDERS and _top(task, path))

@@ -46,7 +46,8 @@ def extract_part(task: Task, skip: Skip, beat: Heartbeat) -> None:
     """Read, extract and write one part."""
     rows = _Rows()
     path = task.file("stages/extract")
-    with writing(path, EXTRACTED) as documents, writing(path.with_suffix(".edits.parquet"), schema.EDITS) as edits:
+    edits_path = path.with_suffix(".edits.parquet")
+    with writing(path, EXTRACTED, max_bytes=_ROW_GROUP_BYTES) as documents, writing(edits_path, schema.EDITS) as edits:
         extractor = Extractor(task.recipe, task.part.source.name, task.part.source.license, skip, beat)
         for batch in _batches(_records(task, skip, beat)):
             for split, record, row in extractor.rows(batch):
@@ -95,7 +96,7 @@ def _batches(records: Iterator[tuple[str, int, Record]]) -> Iterator[list[tuple[
     held, size = [], 0
     for item in records:
         held.append(item)
-        size += len(item[2].html or item[2].text or "")
+        size += max(item[2].num_bytes, len(item[2].html or item[2].text or ""))
         if len(held) == _BATCH_RECORDS or size > _BATCH_BYTES:
             yield held
             held, size = [], 0
@@ -300,7 +301,8 @@ class _Rows:
     def add(self, row: dict[str, Any], record: Record, file: str) -> None:
         self._rows.append(row)
         self.total += 1
-        self.num_bytes += len(row.get("text") or "")
+        strings = (row.get("text"), row["url"], row["title"], row["meta"]["extra"])
+        self.num_bytes += sum(len(string) for string in strings if string) * (1 + bool(row["turns"]))
         failure = row.get("failure")
         if failure:
             self.failures[failure["reason"]] = self.failures.get(failure["reason"], 0) + 1

@@ -23,6 +23,7 @@ from filters.kernels.text import segments
 Column = Any  # pyarrow's Array or ChunkedArray; their stubs know too many kinds
 IDENTITY = ("id", "source")
 # Between stages an edit also knows its row in the part: ids repeat where a record was read twice.
+_SIGNALS_ROWS = 10_000  # of a hundred columns and more, but short ones
 STAGE_EDITS = schema.EDITS.append(pa.field("row", pa.int64()))
 
 
@@ -31,7 +32,7 @@ def measure_part(task: Task) -> None:
     path = task.file("stages/measure")
     first = measure(EXTRACTED.empty_table(), task.recipe)  # the schemas follow from the recipe
     with (
-        writing(path, first.signals.schema) as signals_out,
+        writing(path, first.signals.schema, rows=_SIGNALS_ROWS, max_bytes=32 << 20) as signals_out,
         writing_arrow(path.with_suffix(".keys.arrow"), first.keys.schema) as keys_out,
         writing(path.with_suffix(".edits.parquet"), STAGE_EDITS) as edits_out,
     ):

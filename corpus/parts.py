@@ -7,11 +7,12 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -57,6 +58,10 @@ def _repeating(name: str, field: pa.Field) -> Iterator[str]:
         yield name
 
 
+# A writer holds some 2 kB for each column of each row group: after each so many, groups may have twice the rows.
+_MANY_GROUPS = 250
+
+
 class PartWriter:
     """Gathers tables into row groups of at most so many rows, and no more bytes than memory should hold."""
 
@@ -67,18 +72,23 @@ class PartWriter:
         self._rows = rows
         self._max_bytes = max_bytes
         self._held: list[pa.Table] = []
-        self._num_rows = self._num_bytes = 0
+        self._num_rows = self._num_bytes = self._groups = 0
 
     def write(self, table: pa.Table) -> None:
         self._held.append(table.select(self._schema.names).cast(self._schema))
         self._num_rows += table.num_rows
         self._num_bytes += table.nbytes
-        if self._num_rows >= self._rows or self._num_bytes >= self._max_bytes:
+        if self._num_rows >= self._most or self._num_bytes >= self._max_bytes:
             self._flush()
+
+    @property
+    def _most(self) -> int:
+        return self._rows << self._groups // _MANY_GROUPS
 
     def _flush(self) -> None:
         if self._num_rows:
-            self._writer.write_table(pa.concat_tables(self._held), row_group_size=self._rows)
+            self._writer.write_table(pa.concat_tables(self._held), row_group_size=self._most)
+            self._groups += 1
         self._held, self._num_rows, self._num_bytes = [], 0, 0
 
     def close(self) -> None:
@@ -111,6 +121,13 @@ def writing_arrow(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileW
 def read_arrow(path: Path) -> pa.Table:
     """A file of `writing_arrow`, mapped into memory."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def record_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The same piece by piece, as it was written. Read, not mapped: pages of a map stay in memory once touched."""
+    with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as opened:
+        for at in range(opened.num_record_batches):
+            yield opened.get_batch(at)
 
 
 def mark_done(mark: Path, fingerprint: str, counts: dict[str, Any], *outputs: Path) -> None:
@@ -157,8 +174,60 @@ def marked(mark: Path) -> dict[str, Any]:
     return found
 
 
-def row_groups(path: Path) -> Iterator[pa.Table]:
-    """A part file piece by piece, as it was written."""
-    with pq.ParquetFile(path, memory_map=True) as file:
+def row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """A part file piece by piece, as it was written; of `columns` only these. Read, not mapped, as above."""
+    with pq.ParquetFile(path) as file:
         for index in range(file.num_row_groups):
-            yield file.read_row_group(index, use_threads=False)
+            yield file.read_row_group(index, columns, use_threads=False)
+
+
+class ByRow:
+    """A part file that is asked for ranges of rows of the part, read by the row groups that the range touches.
+
+    The column `about` says which row each of its rows is about; without one it has a row for each, in their order.
+    Of `columns` only these are read.
+    """
+
+    def __init__(self, path: Path, about: str | None = None, columns: Sequence[str] | None = None) -> None:
+        self._file = pq.ParquetFile(path)
+        self._about = about
+        self._columns = columns
+        self.num_rows: int = self._file.metadata.num_rows
+        self._spans = list(self._all_spans())
+        self._held: dict[int, pa.Table] = {}  # what the last range touched
+
+    def __enter__(self) -> "ByRow":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def _all_spans(self) -> Iterator[tuple[int, int]]:
+        """(first, past the last) row that each row group is about."""
+        end = 0
+        for index in range(self._file.num_row_groups):
+            group = self._file.metadata.row_group(index)
+            start, end = end, end + group.num_rows
+            if self._about is None:
+                yield start, end
+            else:
+                found = group.column(self._file.schema_arrow.names.index(self._about)).statistics
+                if found is None or not found.has_min_max:  # every file of `writing` has them
+                    raise pa.ArrowInvalid(f"row group {index} does not say which rows it is about")
+                yield found.min, found.max + 1
+
+    def between(self, start: int, end: int) -> pa.Table:
+        """Its rows about the rows from `start` to before `end`, in their order."""
+        touched = [index for index, (first, past) in enumerate(self._spans) if first < end and start < past]
+        self._held = {index: self._held[index] if index in self._held else self._read(index) for index in touched}
+        found = [self._cut(table, self._spans[index][0], start, end) for index, table in self._held.items()]
+        return pa.concat_tables(found) if found else self._file.schema_arrow.empty_table()
+
+    def _read(self, index: int) -> pa.Table:
+        return self._file.read_row_group(index, self._columns, use_threads=False)
+
+    def _cut(self, table: pa.Table, first: int, start: int, end: int) -> pa.Table:
+        if self._about is None:
+            return table.slice(max(start - first, 0), end - max(start, first))
+        about = table[self._about]
+        return table.filter(pc.and_(pc.greater_equal(about, start), pc.less(about, end)))

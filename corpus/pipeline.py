@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import xxhash
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability import local_job_service
@@ -25,7 +24,7 @@ from corpus import corrections, duplicates, elsewhere, marks, measure, tombstone
 from corpus.against import FOLDER, earlier
 from corpus.documents import OBEYED, documents_part, measured
 from corpus.failures import Failure
-from corpus.parts import Damaged, check_intact, done, marked
+from corpus.parts import Damaged, check_intact, done, file_hash, marked
 from corpus.plan import Plan, Task
 from corpus.progress import Meter, showing
 from corpus.recipe import Recipe, digest
@@ -183,7 +182,7 @@ class Build:
         check_intact(mark, *(mark.parent / name for name in marked(mark).get("hashes", {})))
         for task in self.tasks:
             verdicts = verdicts_file(task)
-            found = xxhash.xxh3_128_hexdigest(verdicts.read_bytes()) if verdicts.exists() else ""
+            found = file_hash(verdicts) if verdicts.exists() else ""
             task.marks["write"] = digest([measure.fingerprint(task), found, self._settings["write"]])
         missing = [task for task in self.tasks if not done(task.mark("write"), task.marks["write"], *written(task))]
 

@@ -19,7 +19,7 @@ from corpus.failures import Failure
 from corpus.lineage import Use
 from corpus.lock import held
 from corpus.manifest import books
-from corpus.parts import marked, read_arrow, row_groups, write_json
+from corpus.parts import marked, record_batches, row_groups, write_json
 from corpus.takedown import Rewrite, recover
 from corpus.terminal import console, line, table
 from corpus.tombstones import Tombstone, Tombstones, address
@@ -121,7 +121,8 @@ def _exact(run: Run, part: str) -> Iterable[pa.Table]:
     """(id, exact) of what has text in a part: from the stage's keys, or from the texts where those are gone."""
     stored = run.path / "stages" / "measure" / f"part-{part}.keys.arrow"
     if stored.exists():
-        yield read_arrow(stored).select(["id", "exact"])
+        for batch in record_batches(stored):
+            yield pa.Table.from_batches([batch]).select(["id", "exact"])
         return
     for folder in ("docs", "ledger"):
         for rows in row_groups(run.path / folder / f"part-{part}.parquet"):
@@ -145,7 +146,7 @@ def _raw_hashes(run: Run, part: str, ids: set[str]) -> Iterable[tuple[str, str]]
         edits = pq.read_table(run.path / "edits" / f"part-{part}.parquet")
         edits = edits.filter(_among(edits["id"], ids)).to_pylist()
     for path in [stored] if edits is None else [run.path / f / f"part-{part}.parquet" for f in ("docs", "ledger")]:
-        if not pc.any(_among(pq.read_table(path, columns=["id"])["id"], ids)).as_py():
+        if not any(pc.any(_among(rows["id"], ids)).as_py() for rows in row_groups(path, ["id"])):
             continue
         for rows in row_groups(path):
             mine = rows.select(["id", "text"]).filter(pc.and_(_among(rows["id"], ids), pc.is_valid(rows["text"])))

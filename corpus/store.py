@@ -94,9 +94,12 @@ class Mirror:
 
         def cut(name: str) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with files.open_binary(f"{self.url}/{name}") as source:
-                table = pq.ParquetFile(source).read(list(wanted[name.rpartition("/")[0]]), use_threads=False)
-            pq.write_table(table, folder / name)
+            columns = list(wanted[name.rpartition("/")[0]])
+            with files.open_binary(f"{self.url}/{name}") as stream:
+                source = pq.ParquetFile(stream)
+                with pq.ParquetWriter(folder / name, source.read_row_groups([], columns).schema) as out:
+                    for batch in source.iter_batches(columns=columns, use_threads=False):
+                        out.write_batch(batch)
 
         with tempfile.TemporaryDirectory(prefix="winnow-") as temporary:
             folder = Path(temporary)

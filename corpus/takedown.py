@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,7 +22,7 @@ import filters
 from corpus import schema
 from corpus.extract import EXTRACTED, outputs
 from corpus.measure import STAGE_EDITS, after_takedown
-from corpus.parts import file_hash, marked, read_arrow, row_groups, write_json, writing, writing_arrow
+from corpus.parts import file_hash, marked, read_arrow, record_batches, row_groups, write_json, writing, writing_arrow
 from corpus.plan import Task
 from corpus.tombstones import Tombstone, Tombstones
 from corpus.write import Tally
@@ -147,7 +149,7 @@ class Rewrite:
         rows = self._old("stages/extract .parquet")
         if not mark or not rows.exists():
             return
-        here = set(pq.read_table(rows, columns=["id"])["id"].to_pylist()) & self._reasons.keys()
+        here = {name for table in row_groups(rows, ["id"]) for name in table["id"].to_pylist()} & self._reasons.keys()
         removed = {tuple(old) for old in mark.get("removed", [])}
         removed |= {(*stone.names, stone.reason) for stone in self._stones.stones if stone.id in here}
         mark["removed"] = sorted(list(stone) for stone in removed)
@@ -161,9 +163,10 @@ class Rewrite:
             return
         self._table("stages/measure .parquet", lambda t: blank_signals(t, ids), pq.read_schema(signals))
         self._table("stages/measure .edits.parquet", lambda t: without(t, ids), STAGE_EDITS)
-        keys = blank_keys(read_arrow(self._old("stages/measure .keys.arrow")), ids)
-        with writing_arrow(self._new("stages/measure .keys.arrow"), keys.schema) as out:
-            out.write_table(keys)
+        keys = self._old("stages/measure .keys.arrow")
+        with writing_arrow(self._new("stages/measure .keys.arrow"), read_arrow(keys).schema) as out:
+            for batch in record_batches(keys):
+                out.write_table(blank_keys(pa.Table.from_batches([batch]), ids).combine_chunks())
         told = marked(self._old("stages/measure .done.json"))
         if "base" in told:  # what the part would be measured as without tombstones
             told["fingerprint"] = after_takedown(told["base"], mark)
@@ -192,7 +195,7 @@ class Rewrite:
                 out.write(rest)
                 tally.add(rest, schema.LEDGER.empty_table())
         with writing(self._new("ledger .parquet"), schema.LEDGER, **self._cut) as out:
-            for rows in self._told((~kept).nonzero()[0].tolist(), moved):
+            for rows in self._told((~kept).nonzero()[0], moved):
                 out.write(rows)
                 tally.add(schema.DOCUMENT.empty_table(), rows)
         mark = marked(self._old("stages/write .done.json"))
@@ -201,11 +204,11 @@ class Rewrite:
             mark["fingerprint"] = f"{mark.get('fingerprint')}, less what was taken down"
             write_json(self._new("stages/write .done.json"), mark | tally.counts())
 
-    def _told(self, places: list[int], moved: list[dict[str, Any]]) -> Iterator[pa.Table]:
+    def _told(self, places: npt.NDArray[np.int64], moved: list[dict[str, Any]]) -> Iterator[pa.Table]:
         """The ledger's row groups, with the rows of moved documents between the others."""
         at = 0
         for rows in row_groups(self._old("ledger .parquet")):
-            mine = places[at : at + rows.num_rows]
+            mine = places[at : at + rows.num_rows].tolist()
             at += rows.num_rows
             rows = _replace(rows, self._reasons, self._ledger_row, "text")
             here = [row for row in moved if row["place"] < mine[-1]]

@@ -18,7 +18,7 @@ from corpus import corrections, extract, measure, schema
 from corpus.decide import Bound, fired, rules
 from corpus.edited import edited_rows
 from corpus.guard import Heartbeat
-from corpus.parts import check_intact, mark_done, row_groups, writing
+from corpus.parts import ByRow, check_intact, mark_done, row_groups, writing
 from corpus.plan import Task
 from corpus.recipe import Recipe
 from corpus.workers import Skip
@@ -97,12 +97,14 @@ def divide(
 
 def _aligned(task: Task) -> Iterator[tuple[pa.Table, pa.Table, dict[int, dict[str, Any]]]]:
     """Rows of a part, edits carried out, with their signals and verdicts, a row group at a time."""
-    signals = pq.read_table(task.file("stages/measure"), use_threads=False, memory_map=True)
     path = verdicts_file(task)
-    found = pq.read_table(path, use_threads=False).to_pylist() if path.exists() else []
-    for at, rows in edited_rows(task):
-        verdicts = {row["row"] - at: row for row in found if at <= row["row"] < at + rows.num_rows}
-        yield rows, signals.slice(at, rows.num_rows), verdicts
+    with contextlib.ExitStack() as files:
+        signals = files.enter_context(ByRow(task.file("stages/measure")))
+        verdicts = files.enter_context(ByRow(path, "row")) if path.exists() else None
+        for at, rows in edited_rows(task):
+            end = at + rows.num_rows
+            mine = verdicts.between(at, end).to_pylist() if verdicts else []
+            yield rows, signals.between(at, end), {row["row"] - at: row for row in mine}
 
 
 def _signals_schema(task: Task) -> pa.Schema:
@@ -185,8 +187,8 @@ def _copy_edits(task: Task, masks: list[pa.Table]) -> None:
 def _write_duplicates(task: Task) -> None:
     path = verdicts_file(task)
     with writing(task.file("duplicates"), schema.DUPLICATES) as out:
-        if path.exists():
-            out.write(pq.read_table(path, use_threads=False))
+        for table in row_groups(path) if path.exists() else ():
+            out.write(table)
 
 
 class Tally:

@@ -67,6 +67,7 @@ class Record:
     edits: list[tuple[str, int, int, str]] | None = None  # rule, start, end, replacement on `text`, ascending
     repairs: int = 0  # characters that the reader's own normalisation changed
     failure: tuple[str, str] | None = None  # reason, detail
+    num_bytes: int = dataclasses.field(default=0, compare=False)  # as read, where that may be more than html or text
 
 
 class Reader(Protocol):

@@ -93,7 +93,9 @@ def _record(line: bytes | None, length: int, position: int, settings: Settings) 
         return Record(position, failure=("broken_record", str(error)))
     if not isinstance(row, dict):
         return Record(position, failure=("broken_record", f"{type(row).__name__} in place of an object"))
-    return record_of(row, position, settings)
+    record = record_of(row, position, settings)
+    record.num_bytes = length
+    return record
 
 
 def _parse(line: bytes) -> Any:

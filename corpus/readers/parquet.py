@@ -10,7 +10,10 @@ from corpus import files
 from corpus.readers import Record, Settings, Split
 from corpus.readers._fields import record_of
 
-ROWS = 256  # in memory at a time, besides the row group's pages
+ROWS = 256  # in memory at a time, fewer where rows are large: as many as have `_BATCH_BYTES` on average
+_BATCH_BYTES = 8 << 20
+# Pages of a row group are read as they are needed, not all at once.
+_STREAMED: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
 ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
@@ -23,7 +26,7 @@ def read(split: Split, settings: Settings) -> Iterator[Record]:
     """Rows of the row groups that begin in the range; `position` is the number of the row in the file."""
     with files.open_binary(split.path) as file:
         try:
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, **_STREAMED)
         except ERRORS as error:
             if split.start == 0:
                 yield Record(0, failure=("broken_record", f"no Parquet file: {error}"))
@@ -42,12 +45,19 @@ def _row_groups(parquet: pq.ParquetFile, split: Split, settings: Settings) -> It
 
 def _rows(parquet: pq.ParquetFile, group: int, row: int, settings: Settings) -> Iterator[Record]:
     try:
-        for batch in parquet.iter_batches(ROWS, row_groups=[group]):
+        for batch in parquet.iter_batches(_rows_at_once(parquet.metadata.row_group(group)), row_groups=[group]):
             for value in _values(batch):
-                yield _bounded(record_of(value, row, settings), settings)
+                record = _bounded(record_of(value, row, settings), settings)
+                record.num_bytes = batch.nbytes // batch.num_rows
+                yield record
                 row += 1
     except ERRORS as error:
         yield Record(row, failure=("broken_record", f"row group {group} ends here: {error}"))
+
+
+def _rows_at_once(group: pq.RowGroupMetaData) -> int:
+    num_rows: int = min(ROWS, _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size))
+    return max(1, num_rows)
 
 
 def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
