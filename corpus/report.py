@@ -20,6 +20,7 @@ from corpus.views import Run, literal
 FOLDER = Path(__file__).parent / "reports"
 WIPE_OUT_DOCUMENTS = 20  # a share of fewer documents says nothing
 EXAMPLES = 20  # kept, and for each reason
+_SAMPLED = 50_000  # documents that say how far the values of a signal are spread
 _STAGES = ("documents", "dedup", "write")
 _MOST_ALARMS = 10  # one by one; the others in one line
 _MOST_ROWS = 60  # of one table on a terminal
@@ -84,8 +85,17 @@ def _rules(run: Run) -> None:
                 f"select {literal(bound.step)}, {literal(bound.rule.signal)},"
                 f" {bound.step}.{bound.rule.signal}::double, kept from signals"
             )
-    wanted = " union all ".join(f"({view})" for view in dict.fromkeys(views))
-    run.db.execute(f"create or replace temp view signal_values as from ({wanted}) where value is not null")
+    lowest = _lowest_ids(run)
+    for name, condition in {"signal_values": "", "sampled_values": f" where id < {literal(lowest)}"}.items():
+        wanted = " union all ".join(f"({view}{condition})" for view in dict.fromkeys(views[1:]))
+        either = f"({views[0]})" + (f" union all {wanted}" if wanted else "")
+        run.db.execute(f"create or replace temp view {name} as from ({either}) where value is not null")
+
+
+def _lowest_ids(run: Run) -> str:
+    """Below which id some `_SAMPLED` documents lie, or all: quantiles hold every value. Ids are hashes, like dice."""
+    [(total,)] = run.db.execute("select count(*) from signals").fetchall()
+    return "g" if total <= _SAMPLED else f"{(_SAMPLED << 32) // total:08x}"
 
 
 def _meant_for(bound: Bound, recipe: Recipe) -> str | None:

@@ -206,3 +206,19 @@ def test_every_numeric_rule_has_its_threshold_in_a_plot(run: Path, found: dict[s
     for plot in plots:
         assert all(0 <= at <= 1 for at, _ in plot.lines)
         assert all(0 <= bar.kept + bar.rejected <= 1.000001 for bar in plot.bars)
+
+
+def test_quantiles_of_a_large_run_are_those_of_a_share_of_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Run(run) as opened:
+        everything = {(row["step"], row["signal"]) for row in report.answers(opened)["signals"].records()}
+        total = opened.manifest["read"]
+        monkeypatch.setattr(report, "_SAMPLED", total // 2)
+        found = report.answers(opened)["signals"].records()
+        [(sampled,)] = opened.db.execute(
+            "select max(n) from (select count(*) as n from sampled_values group by step, signal)"
+        ).fetchall()
+        [(whole,)] = opened.db.execute(
+            "select max(n) from (select count(*) as n from signal_values group by step, signal)"
+        ).fetchall()
+    assert {(row["step"], row["signal"]) for row in found} == everything
+    assert 0 < sampled < whole <= total

@@ -1,21 +1,19 @@
 -- How are the signals of each rule spread, and where do the thresholds lie?
 with
     spread as (
-        select
-            step,
-            signal,
-            quantile_cont(value, 0.005) as lowest,
-            quantile_cont(value, 0.5) as middle,
-            quantile_cont(value, 0.995) as highest
-        from signal_values
-        group by step, signal
+        select step, signal, points[1] as lowest, points[2] as middle, points[3] as highest
+        from (
+            select step, signal, quantile_cont(value, [0.005, 0.5, 0.995]) as points
+            from sampled_values
+            group by step, signal
+        )
     ),
     -- long tails are drawn on a logarithmic scale
     scales as (
         select *, lowest >= 0 and highest > 20 and highest > 8 * greatest(middle, 1) as logarithmic
         from spread
     ),
-    ranges as (
+    ranges as materialized (
         select
             *,
             case when logarithmic then ln(1 + lowest) else lowest end as first_x,
@@ -33,17 +31,13 @@ with
             ), 0), 29)::int as bin
         from signal_values
         join ranges using (step, signal)
+    ),
+    counted as (
+        select step, signal, coalesce(bin, 0) as bin, count(*) filter (kept) as kept, count(*) filter (not kept) as rejected
+        from placed
+        group by step, signal, coalesce(bin, 0)
     )
-select
-    step,
-    signal,
-    any_value(logarithmic) as logarithmic,
-    any_value(first_x) as first_x,
-    any_value(last_x) as last_x,
-    coalesce(bin, 0) as bin,
-    count(*) filter (kept) as kept,
-    count(*) filter (not kept) as rejected
-from placed
+select step, signal, logarithmic, first_x, last_x, bin, kept, rejected
+from counted
 join ranges using (step, signal)
-group by step, signal, coalesce(bin, 0)
 order by step, signal, bin
