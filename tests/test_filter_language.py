@@ -83,6 +83,3 @@ def test_a_model_of_another_kind_is_left_to_fasttext(tmp_path: Path) -> None:
     other = tmp_path / "other.bin"
     other.write_bytes(b"\0" * 100)
     assert hierarchical.load(str(other)) is None
-    cut = tmp_path / "cut.bin"
-    cut.write_bytes(Path(_SHIPPED).read_bytes()[:5_000])
-    assert hierarchical.load(str(cut)) is None
