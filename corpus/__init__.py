@@ -29,6 +29,7 @@ marks        fingerprints: what a result depends on
 workers      processes that may die
 preload      what they all need, loaded once
 guard        which document a worker is at, and for how long
+scratch      temporary folders, and those that the killed left behind
 failures     what may end a command in a foreseen way
 lock         one build at a time in a folder or a store
 store        a build whose run lies in a store

@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from corpus.lock import held, held_in_store
 from corpus.parts import write_json
 from corpus.plan import Plan, plan
 from corpus.recipe import Recipe, RecipeError
+from corpus.scratch import Scratch
 from corpus.workers import Workers
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def _place(run: str) -> Iterator[tuple[Path, "Mirror | None"]]:
         return
     from corpus.store import Mirror
 
-    with held_in_store(run) as check, tempfile.TemporaryDirectory(prefix="winnow-") as folder:
-        mirror = Mirror(run, Path(folder), check)
+    with held_in_store(run) as check, Scratch() as folder:
+        mirror = Mirror(run, folder, check)
         mirror.look()
         try:
-            yield Path(folder), mirror
+            yield folder, mirror
         except Failure as error:
-            error.args = tuple(str(told).replace(folder, run) for told in error.args)
+            error.args = tuple(str(told).replace(str(folder), run) for told in error.args)
             raise
 
 

@@ -53,7 +53,8 @@ def build(
     """
     from corpus.workers import prepare
 
-    prepare()  # first of all: what it loads takes longer than what this process does
+    if not any(option.startswith("--runner") for option in beam):  # which has workers of its own
+        prepare()  # first of all: what it loads takes longer than what this process does
     from corpus.build import build as run_build
 
     told = run_build(recipe, out, overrides, workers or os.cpu_count() or 1, beam, corrections)

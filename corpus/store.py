@@ -7,7 +7,6 @@ killed build goes on anywhere. Nothing but the store is shared, and no other fil
 import contextlib
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from corpus import files
 from corpus.guard import beside
 from corpus.parts import Damaged
 from corpus.plan import Task
+from corpus.scratch import Scratch
 
 _CONNECTIONS = 8  # at a time; a request mostly waits
 # What the process that plans a build reads itself. Of everything else it only asks whether it is there.
@@ -101,8 +101,7 @@ class Mirror:
                     for batch in source.iter_batches(columns=columns, use_threads=False):
                         out.write_batch(batch)
 
-        with tempfile.TemporaryDirectory(prefix="winnow-") as temporary:
-            folder = Path(temporary)
+        with Scratch() as folder:
             _together(cut, [name for name in names if name.count(".") == 1])
             yield folder
 
@@ -158,8 +157,8 @@ class Away:
 def _folder(arguments: Sequence[Any]) -> Iterator[Path]:
     heartbeat = arguments[-1] if arguments and isinstance(arguments[-1], Path) else None
     if heartbeat is None:
-        with tempfile.TemporaryDirectory(prefix="winnow-") as temporary:
-            yield Path(temporary)
+        with Scratch() as scratch:
+            yield scratch
         return
     folder = beside(heartbeat)
     folder.mkdir()

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -24,6 +23,7 @@ import pebble
 
 from corpus.failures import Failure
 from corpus.guard import NOWHERE, READING, Heartbeat, beside, cause_of_death
+from corpus.scratch import Scratch
 
 Skip = dict[int, tuple[str, str]]  # position -> (reason, detail) of documents that ended a worker
 Work = Callable[[Any, Skip, Path], Any]  # work(task, skip, heartbeat)
@@ -46,7 +46,7 @@ class Workers:
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
         self._pool = self._new_pool()
-        self._folder = tempfile.TemporaryDirectory(prefix="winnow-")
+        self._folder = Scratch()
         self._lock = threading.Lock()
         self._serial = 0
         self.active: set[Path] = set()  # heartbeats of tasks in hand, for the progress line
@@ -85,7 +85,7 @@ class Workers:
     def close(self) -> None:
         self._pool.stop()
         self._pool.join()
-        self._folder.cleanup()
+        self._folder.close()
 
     def _new_pool(self) -> pebble.ProcessPool:
         here = dict(
@@ -104,7 +104,7 @@ class Workers:
     def _submit(self, work: Work, task: Any, skip: Skip, deaths: int, running: dict[Any, Any]) -> None:
         with self._lock:
             self._serial += 1
-            heartbeat = Path(self._folder.name) / str(self._serial)
+            heartbeat = self._folder.path / str(self._serial)
             Heartbeat.create(heartbeat)
             self.active.add(heartbeat)
         running[self._pool.schedule(work, args=[task, skip, heartbeat])] = (task, skip, heartbeat, deaths)
