@@ -71,7 +71,7 @@ def main() -> int:
         ("core-seconds", found.whole.core_hours * 3600, seconds),
         ("disk, bytes", disk, sum(sizes.values())),
     ]
-    print(f"{found.num_sampled} pieces sampled, a tenth of {found.num_parts} parts")
+    print(f"{found.num_sampled} of {found.num_parts} parts sampled")
     print(f"{start:.1f} s of start taken off the build's")
     print(f"{'':16} {'estimated':>14} {'built':>14} {'error':>7}")
     for name, guessed, real in pairs:

@@ -24,7 +24,7 @@ from corpus.documents import documents_part
 from corpus.manifest import check_conservation
 from corpus.parts import marked, row_groups
 from corpus.plan import Part, Plan, Task, plan
-from corpus.recipe import Recipe, RecipeError
+from corpus.recipe import Recipe, RecipeError, digest
 from corpus.terminal import console, line, table
 from corpus.whatif import CHARACTERS_PER_TOKEN
 from corpus.workers import Skip, Work, Workers
@@ -65,7 +65,7 @@ class Cost:
 class Estimate:
     sample: Cost
     whole: Cost
-    num_sampled: int  # pieces, as many bytes as the parts asked for
+    num_sampled: int  # parts, of small pieces from all over the input
     num_parts: int
     start_seconds: float  # what is loaded and compiled once, with one part
     peak_bytes: int = 0  # resident memory of the worker
@@ -98,8 +98,10 @@ def _in_pieces(recipe: Recipe) -> Plan:
 def draw(planned: Plan, pieces: Plan, parts_per_source: int) -> list[Part]:
     """Of each source as many bytes as so many parts have: stretches of equal length, and of each the first by name.
 
-    Names are hashes: as good as dice, and always the same. Stretches, because files lie in the order in which they were
-    gathered: on web.warc.gz dice alone missed a third of the words. Where all is asked for, it is taken as planned.
+    Pieces are put together to as many parts: a part's dozen files have bytes and seconds of their own, whatever is in
+    them. Names are hashes: as good as dice, and always the same. Stretches, because files lie in the order in which
+    they were gathered: on web.warc.gz dice alone missed a third of the words. Where all is asked for, it is taken as
+    planned.
     """
     whole, fine = _by_source(planned), _by_source(pieces)
     drawn: list[Part] = []
@@ -110,8 +112,16 @@ def draw(planned: Plan, pieces: Plan, parts_per_source: int) -> list[Part]:
         parts = fine[name]
         number = round(parts_per_source * len(parts) / len(whole[name]))
         cuts = [len(parts) * n // number for n in range(number + 1)]
-        drawn += [min(parts[a:b], key=lambda part: part.name) for a, b in itertools.pairwise(cuts)]
+        chosen = [min(parts[a:b], key=lambda part: part.name) for a, b in itertools.pairwise(cuts)]
+        drawn += [_together(chosen[at::parts_per_source]) for at in range(min(parts_per_source, number))]
     return drawn
+
+
+def _together(pieces: list[Part]) -> Part:
+    """One part that reads what they read."""
+    name = digest([piece.name for piece in pieces])[:12]
+    splits = tuple(split for piece in pieces for split in piece.splits)
+    return dataclasses.replace(pieces[0], name=name, splits=splits)
 
 
 def _by_source(planned: Plan) -> dict[str, list[Part]]:
@@ -280,9 +290,7 @@ def show(path: Path, overrides: Sequence[str], parts_per_source: int, price: flo
     """Print the estimate."""
     found = estimate(path, overrides, parts_per_source)
     out = console()
-    out.print(
-        line(f"{path}: {found.num_sampled} pieces of {found.num_parts} parts were built, on one core of this machine")
-    )
+    out.print(line(f"{path}: {found.num_sampled} parts of {found.num_parts} were built, on one core of this machine"))
     columns, told = rows(found, price)
     out.print(table(columns, told))
     held = _bytes(found.peak_bytes)

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from corpus import recipe as recipes
 from corpus.cli import app
-from corpus.estimate import Cost, Estimate, draw, estimate, rows
-from corpus.plan import plan
+from corpus.estimate import Cost, Estimate, _by_source, _in_pieces, draw, estimate, rows
+from corpus.plan import Plan, plan
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,19 @@ def test_the_same_parts_are_drawn_in_any_order_of_the_plan(run: Path) -> None:
     turned = type(planned)(planned.parts[::-1], planned.inputs)
     assert draw(planned, planned, 2) == draw(turned, turned, 2)
     assert {part.source.name for part in draw(planned, planned, 1)} == {"pages", "teasers"}
+
+
+def test_small_pieces_make_as_many_parts_as_were_asked_for(run: Path) -> None:
+    recipe = recipes.load(run.parent / "recipe.toml")
+    planned, pieces = plan(recipe), _in_pieces(recipe)
+    asked = max(len(parts) for parts in _by_source(planned).values()) - 1
+    [(name, drawn)] = [
+        (n, p) for n, p in _by_source(Plan(tuple(draw(planned, pieces, asked)), ())).items() if len(p) == asked
+    ]
+    taken = [split for part in drawn for split in part.splits]
+    assert len(taken) == len(set(taken)) > asked  # several to a part, none twice
+    assert set(taken) <= {split for part in _by_source(pieces)[name] for split in part.splits}
+    assert len({part.name for part in drawn}) == asked
 
 
 def test_price_and_sizes_follow_from_words() -> None:
