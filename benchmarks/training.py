@@ -12,12 +12,13 @@ for each token (PaLM, appendix B).
 
 import argparse
 import dataclasses
+import itertools
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from torch import Tensor
 
 from trainer import attention
 from trainer.failures import UsageFailure
+from trainer.lanes import Lanes, add, slopes
 from trainer.model import Shape, Transformer, shape_of
 from trainer.optimizer import Optimizers
 
@@ -122,7 +124,14 @@ class Ours:
     """A step as the loop does it: backward per micro-batch, clipping, the optimisers, and the lineage if asked."""
 
     def __init__(
-        self, size: Size, device: torch.device, matrices: str, dtype: torch.dtype, compiled: bool, backend: str = "auto"
+        self,
+        size: Size,
+        device: torch.device,
+        matrices: str,
+        dtype: torch.dtype,
+        compiled: bool,
+        backend: str = "auto",
+        lanes: int = 1,
     ) -> None:
         self.model = Transformer(size.shape, backend, dtype)
         self.model.initialise(0)
@@ -132,16 +141,15 @@ class Ours:
         settings: Any = SimpleNamespace(matrices=matrices, **OPTIMIZER)
         self.optimizers = Optimizers(self.model.matrices(), self.model.rest(), settings)
         self.optimizers.set_share(0.01)  # a small rate: random tokens teach nothing
-        self._device, self._tokens = device, size.tokens
+        self._device, self._tokens, self._lanes = device, size.tokens, Lanes(lanes)
 
     def step(self, number: int, batches: Sequence[Any], lineage: Any = None) -> float:
         """The mean loss; waits for the device, as the loop does to see whether the step is sound."""
         total, row = torch.zeros((), device=self._device), 0
-        for batch in batches:
-            tokens, targets = (moved(x, self._device) for x in (batch.tokens_BT, batch.targets_BT))
-            losses_BT: Any = self.model(tokens, targets, torch.from_numpy(batch.documents_BT))
-            (losses_BT.sum() / self._tokens).backward()
-            total += losses_BT.detach().sum()
+        if self._lanes.count > 1:
+            batches = [part for batch in batches for part in parts(batch, self._lanes.count)]
+        for batch, losses_BT in zip(batches, self._backward(batches), strict=True):
+            total += losses_BT.sum()
             if lineage is not None:
                 lineage.add(number, row, batch, [losses_BT])
             row += len(batch.row_B)
@@ -154,6 +162,27 @@ class Ours:
         self.optimizers.step()
         self.optimizers.zero_grad()
         return loss
+
+    def _backward(self, batches: Sequence[Any]) -> Iterator[Tensor]:
+        if self._lanes.count == 1:
+            for batch in batches:
+                losses_BT = self._losses(batch)
+                (losses_BT.sum() / self._tokens).backward()  # type: ignore[no-untyped-call]
+                yield losses_BT.detach()
+            return
+
+        def found(batch: Any) -> tuple[Tensor, list[Tensor | None]]:
+            losses_BT = self._losses(batch)
+            return losses_BT.detach(), slopes(losses_BT.sum() / self._tokens, self.optimizers.parameters)
+
+        for losses_BT, gradients in self._lanes.run(found, batches):
+            add(self.optimizers.parameters, gradients)
+            yield losses_BT
+
+    def _losses(self, batch: Any) -> Tensor:
+        tokens, targets = (moved(x, self._device) for x in (batch.tokens_BT, batch.targets_BT))
+        losses_BT: Tensor = self.model(tokens, targets, torch.from_numpy(batch.documents_BT))
+        return losses_BT
 
 
 class Plain:
@@ -175,6 +204,13 @@ class Plain:
         self._optimizer.step()
         self._optimizer.zero_grad()
         return float(loss.detach())
+
+
+def parts(batch: Any, count: int) -> list[Any]:
+    """A micro-batch as `count` smaller ones."""
+    edges = [len(batch.row_B) * number // count for number in range(count + 1)]
+    pieces = [slice(*pair) for pair in itertools.pairwise(edges)]
+    return [SimpleNamespace(**{name: value[piece] for name, value in vars(batch).items()}) for piece in pieces]
 
 
 def moved(array: Any, device: torch.device) -> Tensor:
@@ -231,18 +267,20 @@ def on_cpu(rounds: int, threads: int, sizes: dict[str, Size]) -> dict[str, dict[
 
 def _cpu_times(size: Size, rounds: int, folder: Path) -> dict[str, list[float]]:
     """Seconds of a step of each kind in each round."""
-    cpu, corpus = torch.device("cpu"), Corpus(size)
-    muon = Ours(size, cpu, "muon", torch.float32, False)
+    cpu, corpus, lanes = torch.device("cpu"), Corpus(size), min(torch.get_num_threads(), size.rows)
+    muon = Ours(size, cpu, "muon", torch.float32, False, lanes=lanes)
     free = dataclasses.replace(size, model={**size.model, "document_mask": False})
     squared = dataclasses.replace(free, model={**free.model, "mlp": "relu2"})
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     steps: dict[str, Callable[[int, Any], float]] = {
         "plain": Plain(size).step,
-        "AdamW, no borders": Ours(free, cpu, "adamw", torch.float32, False).step,
-        "AdamW, no borders, squared ReLU": Ours(squared, cpu, "adamw", torch.float32, False).step,
-        "AdamW": Ours(size, cpu, "adamw", torch.float32, False).step,
+        "AdamW, no borders": Ours(free, cpu, "adamw", torch.float32, False, lanes=lanes).step,
+        "AdamW, no borders, squared ReLU": Ours(squared, cpu, "adamw", torch.float32, False, lanes=lanes).step,
+        "AdamW": Ours(size, cpu, "adamw", torch.float32, False, lanes=lanes).step,
         "Muon": muon.step,
     }
+    if lanes > 1:
+        steps["Muon, all threads in each operation"] = Ours(size, cpu, "muon", torch.float32, False).step
     lineage = new_lineage(folder, corpus, size.length)
     if lineage is not None:
         steps["Muon, lineage"] = lambda number, batches: muon.step(number, batches, lineage)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trainer import memory
 from trainer.failures import Failure
-from trainer.memory import check, estimate, micro_batch_tokens
+from trainer.memory import check, estimate, micro_batch_tokens, split
 from trainer.model import Shape, Transformer, shape_of
 from trainer.recipe import Data, Model, Optimizer, Recipe, Train
 
@@ -89,6 +89,24 @@ def test_what_fits_whole_is_one_piece_and_a_set_size_is_kept() -> None:
     assert micro_batch_tokens(shape(), SMALL, "cpu", ranks=4) == 256
     small = dataclasses.replace(SMALL, train=Train(batch_tokens=1024, micro_batch_tokens=128))
     assert micro_batch_tokens(shape(), small, "cpu") == 128
+
+
+@pytest.mark.parametrize("room", [2.0, 0.9, 0.5, 0.2, 0.05])
+def test_lanes_are_as_many_as_there_are_threads_and_rows_and_as_fit(
+    monkeypatch: pytest.MonkeyPatch, room: float
+) -> None:
+    whole = estimate(shape(), SMALL, "cpu")
+    limit(monkeypatch, whole.fixed + int(room * (whole.total - whole.fixed)))
+    lanes, tokens = split(shape(), SMALL, "cpu", threads=3)
+    assert lanes == 1 or estimate(shape(), SMALL, "cpu", micro_batch_tokens=tokens, lanes=lanes).fits
+    assert lanes * tokens <= 1024 + 3 * 64  # the batch, and what rounding to rows adds
+    if lanes == 1:
+        assert tokens == micro_batch_tokens(shape(), SMALL, "cpu")
+    if room == 2.0:
+        assert (lanes, tokens) == (3, 384)
+        limit(monkeypatch, 1 << 40)
+        assert split(shape(), SMALL, "cpu", threads=100) == (16, 64)
+        assert split(shape(), SMALL, "cpu", ranks=2, threads=2) == (1, 512)
 
 
 def test_too_large_is_one_line_whose_values_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ recipes/     recipes to start from
 start        how a run begins or goes on: everything checked before the first step
 train        the loop: read, learn or refuse, evaluate, keep
 learner      one step's losses and gradients, over micro-batches and ranks
+lanes        micro-batches side by side, a thread of a CPU for each
 ranks        the processes of a run, by torchrun's environment
 optimizer    Muon and AdamW as one, with a state that has names
 muon         Muon for a processor without bfloat16 units

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainer import generate as generation
+from trainer.lanes import Lanes
 from trainer.ranks import Ranks
 from trainer.shards import IGNORED
 
 if TYPE_CHECKING:
     from trainer.model import Transformer
-    from trainer.shards import Shards
+    from trainer.shards import Batch, Shards
     from trainer.tokenizer import Tokenizer
+
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,6 @@ class Score:
         return self.nats / math.log(2) / self.bytes if self.bytes else math.nan
 
 
-@torch.no_grad()
 def scores(
     model: "Transformer",
     shards: "Shards",
@@ -42,6 +46,7 @@ def scores(
     max_tokens: int,
     micro_rows: int,
     ranks: Ranks,
+    lanes: Lanes | None = None,
 ) -> dict[str, Score]:
     """The score of every source that has validation text. Every rank reads its share of the rows.
 
@@ -49,16 +54,25 @@ def scores(
     """
     source, row = shards.validation_rows(length, max_tokens)
     first, last = (len(row) * rank // ranks.size for rank in (ranks.rank, ranks.rank + 1))
-    sums = np.zeros((3, len(shards.sources)))
-    for start in range(first, last, micro_rows):
-        here = slice(start, min(start + micro_rows, last))
-        batch = shards.read("validation", source[here], row[here], length)
+    lanes = lanes or Lanes()
+
+    def summed(batch: "Batch") -> Floats:
         tokens, targets = (torch.from_numpy(x).to(ranks.device) for x in (batch.tokens_BT, batch.targets_BT))
-        losses = model(tokens, targets, torch.from_numpy(batch.documents_BT)).double().sum(1).cpu().numpy()
-        learnt = batch.targets_BT != IGNORED
-        size = np.where(learnt, shards.token_bytes[np.where(learnt, batch.targets_BT, 0)], 0).sum(1)
-        for line, values in enumerate((losses, size, learnt.sum(1))):
-            sums[line] += np.bincount(batch.source_B, values, len(shards.sources))
+        with torch.no_grad():  # a setting of each thread
+            losses_BT = model(tokens, targets, torch.from_numpy(batch.documents_BT))
+        found: Floats = losses_BT.double().sum(1).cpu().numpy()
+        return found
+
+    sums = np.zeros((3, len(shards.sources)))
+    for start in range(first, last, micro_rows * lanes.count):
+        edges = range(start, min(start + micro_rows * lanes.count, last), micro_rows)
+        pieces = [slice(edge, min(edge + micro_rows, last)) for edge in edges]
+        batches = [shards.read("validation", source[piece], row[piece], length) for piece in pieces]
+        for batch, nats in zip(batches, lanes.run(summed, batches), strict=True):
+            learnt = batch.targets_BT != IGNORED
+            size = np.where(learnt, shards.token_bytes[np.where(learnt, batch.targets_BT, 0)], 0).sum(1)
+            for line, values in enumerate((nats, size, learnt.sum(1))):
+                sums[line] += np.bincount(batch.source_B, values, len(shards.sources))
     total = ranks.sum(torch.from_numpy(sums).to(ranks.device)).tolist()
     return {
         name: Score(nats, int(size), int(tokens))

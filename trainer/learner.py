@@ -5,7 +5,7 @@ Every loss counts the same, on whatever rank and in whatever micro-batch it fall
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from trainer import memory
+from trainer import lanes, memory
+from trainer.lanes import Lanes
 from trainer.lineage import Lineage
 from trainer.model import Transformer
 from trainer.optimizer import Optimizers
@@ -48,6 +49,10 @@ class Learner:
         self._sources, self._weights = start.shards.sources, start.document_weights
         self._clip = recipe.optimizer.clip or math.inf
         self._first_row = start.order.batch_rows * ranks.rank // ranks.size
+        self.lanes = Lanes(start.lanes)
+
+    def close(self) -> None:
+        self.lanes.close()
 
     def reset(self, weights: dict[str, Tensor] | None) -> None:
         """Back to the beginning: the first weights, or those that the seed gives; adapters as they were put in."""
@@ -71,19 +76,35 @@ class Learner:
         scale = (self._ranks.size / total.clamp(min=1)).float()  # DDP takes the mean over ranks
         sums = torch.zeros(2, len(self._sources), dtype=torch.float64, device=device)  # nats, tokens
         row = self._first_row
-        for place, batch in enumerate(batches):
-            with self._unsynchronised(place < len(batches) - 1):
-                losses_BT, *others = self.losses(batch)
-                (self._weighted(batch, losses_BT).sum() * scale).backward()  # type: ignore[no-untyped-call]
-            sums += self._by_source(batch, losses_BT.detach())
+        for batch, losses in zip(batches, self._backward(batches, scale), strict=True):
+            sums += self._by_source(batch, losses[0])
             if self._settings.lineage != "off":
-                self.lineage.add(step, row, batch, [losses_BT, *others])
+                self.lineage.add(step, row, batch, losses)
             row += len(batch.row_B)
         norm = torch.nn.utils.clip_grad_norm_(self.optimizers.parameters, self._clip)
         asked = torch.tensor([asked_to_stop], dtype=torch.float64, device=device)
         told = self._ranks.sum(torch.cat([sums.flatten(), norm.double().reshape(1), asked]))
         self.lineage.collect(before=step)  # the host adds up the step before while the device is at work on this one
         return self._told(told.tolist())
+
+    def _backward(self, batches: Sequence[Batch], scale: Tensor) -> Iterator[list[Tensor]]:
+        """Add each micro-batch's gradient to the parameters'; what `losses` gives of it, without a graph."""
+        if self.lanes.count == 1:
+            for place, batch in enumerate(batches):
+                with self._unsynchronised(place < len(batches) - 1):
+                    losses_BT, *others = self.losses(batch)
+                    (self._weighted(batch, losses_BT).sum() * scale).backward()  # type: ignore[no-untyped-call]
+                yield [losses_BT.detach(), *others]
+            return
+
+        def slopes(batch: Batch) -> tuple[list[Tensor], list[Tensor | None]]:
+            losses_BT, *others = self.losses(batch)
+            found = lanes.slopes(self._weighted(batch, losses_BT).sum() * scale, self.optimizers.parameters)
+            return [losses_BT.detach(), *others], found
+
+        for losses, found in self.lanes.run(slopes, batches):
+            lanes.add(self.optimizers.parameters, found)
+            yield losses
 
     def losses(self, batch: Batch) -> list[Tensor]:
         """Nats of every target, BT, and EL2N where the lineage is full."""

@@ -50,9 +50,16 @@ class Estimate:
 
 
 def estimate(
-    shape: Shape, recipe: Recipe, device: torch.device | str, ranks: int = 1, micro_batch_tokens: int = 0
+    shape: Shape,
+    recipe: Recipe,
+    device: torch.device | str,
+    ranks: int = 1,
+    micro_batch_tokens: int = 0,
+    lanes: int = 1,
 ) -> Estimate:
     """The peak of one rank, in bytes. micro_batch_tokens: 0 takes the recipe's, or what the batch leaves a rank.
+
+    lanes: micro-batches at once, each with gradients of its own.
 
     Against the peak resident set of whole processes on a CPU, six shapes of 0.7 to 33 million parameters, 1 to 1.8 GB:
     from 1 % too little to 12 % too much. On a GPU nothing was measured: compiled layers keep less than is counted here.
@@ -67,11 +74,11 @@ def estimate(
     cast = 0 if width == _FLOAT32 else width * (matrices + shape.vocab * shape.width)
     return Estimate(
         weights=_FLOAT32 * parameters + cast,
-        gradients=_FLOAT32 * parameters,
+        gradients=_FLOAT32 * parameters * (lanes + (lanes > 1)),
         optimizer=_FLOAT32 * moments,
-        activations=tokens * _kept_per_token(shape, recipe.data.sequence_length, width, device),
-        logits=_logits(shape, tokens, width, device, recipe.train.lineage == "full"),
-        passing=tokens * _passing_per_token(shape, width),
+        activations=lanes * tokens * _kept_per_token(shape, recipe.data.sequence_length, width, device),
+        logits=lanes * _logits(shape, tokens, width, device, recipe.train.lineage == "full"),
+        passing=lanes * tokens * _passing_per_token(shape, width),
         runtime=RUNTIME_BYTES[device.type],
         available=available(device, ranks),
         micro_batch_tokens=tokens,
@@ -101,6 +108,20 @@ def micro_batch_tokens(shape: Shape, recipe: Recipe, device: torch.device | str,
         if estimate(shape, recipe, device, ranks, tokens).fits:
             return tokens
     return length
+
+
+def split(
+    shape: Shape, recipe: Recipe, device: torch.device | str, ranks: int = 1, threads: int = 1
+) -> tuple[int, int]:
+    """(micro-batches side by side, tokens of each): a CPU's rank alone has a lane for each thread, where they fit."""
+    length, asked = recipe.data.sequence_length, recipe.train.micro_batch_tokens
+    pieces = recipe.train.batch_tokens // (asked or length)
+    alone = ranks == 1 and torch.device(device).type == "cpu" and recipe.train.compile != "on"
+    for lanes in range(min(threads, pieces) if alone else 1, 1, -1):
+        tokens = asked or -(-pieces // lanes) * length
+        if estimate(shape, recipe, device, ranks, tokens, lanes).fits:
+            return lanes, tokens
+    return 1, micro_batch_tokens(shape, recipe, device, ranks)
 
 
 def available(device: torch.device | str, ranks: int = 1) -> int:

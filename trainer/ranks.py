@@ -33,6 +33,11 @@ class Ranks:
         """Whether this rank prints and writes for all."""
         return self.rank == 0
 
+    def threads(self, asked: int = 0) -> int:
+        """Of a CPU rank: as asked, or for 0 its share of the cores that this process may use."""
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))  # set by torchrun: ranks on this machine
+        return asked or max(1, len(os.sched_getaffinity(0)) // here)
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all ranks, in place; the same bits on each."""
         if self.size > 1:

@@ -49,6 +49,7 @@ class Start:
     order: Order
     steps: int
     micro_rows: int
+    lanes: int  # micro-batches side by side
 
 
 def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_vocab: bool, ranks: Ranks) -> Start:
@@ -64,6 +65,8 @@ def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_
     if batch_rows < ranks.size:
         raise UsageFailure(f"train.batch_tokens: {batch_rows} rows for {ranks.size} ranks; each needs one at least")
     memory.check(shape, recipe, ranks.device, ranks.size)
+    threads = ranks.threads(recipe.train.threads)
+    lanes, micro_batch_tokens = memory.split(shape, recipe, ranks.device, ranks.size, threads)
     return Start(
         tokenizer=tokens,
         shards=shards,
@@ -72,7 +75,8 @@ def begin(recipe: Recipe, corpora: Sequence[Path], out: Path, init: str, extend_
         document_weights=document_weights,
         order=Order(rows, shares(shards.sources, rows, recipe.data.mixture), batch_rows, recipe.train.seed),
         steps=math.ceil(recipe.train.tokens / recipe.train.batch_tokens),
-        micro_rows=memory.micro_batch_tokens(shape, recipe, ranks.device, ranks.size) // length,
+        micro_rows=micro_batch_tokens // length,
+        lanes=lanes,
     )
 
 

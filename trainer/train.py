@@ -5,7 +5,6 @@ Steps count from 1; a checkpoint of step n holds what n steps came to.
 
 import contextlib
 import math
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -104,6 +103,7 @@ class Run:
 
     def close(self) -> None:
         self.loader.close()
+        self.learner.close()
         self.journal.close()
         self.meter.close()
 
@@ -209,7 +209,7 @@ class Run:
         train = self.recipe.train
         found = evaluate.scores(
             self.model, self.start.shards, self._length, self.recipe.data.validation_max_tokens,
-            self.start.micro_rows, self.ranks,
+            self.start.micro_rows, self.ranks, self.learner.lanes,
         )  # fmt: skip
         bits = evaluate.overall(found)
         if self.ranks.first and train.sample_tokens and train.sample_prompts:
@@ -260,18 +260,13 @@ class Run:
 def _arithmetic(recipe: Recipe, ranks: Ranks) -> Iterator[None]:
     """Threads as asked, and no denormal numbers: softmax gradients underflow to them, and they are 6 times slower."""
     threads, flushed = torch.get_num_threads(), math.ulp(0.0) * 1.0 == 0.0
-    torch.set_num_threads(recipe.train.threads or _cores(ranks.size))
+    torch.set_num_threads(ranks.threads(recipe.train.threads))
     torch.set_flush_denormal(True)
     try:
         yield
     finally:  # both hold for the whole process, which may have other things to do
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
-
-
-def _cores(ranks: int) -> int:
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))  # set by torchrun: ranks on this machine
-    return max(1, len(os.sched_getaffinity(0)) // here)
 
 
 @contextlib.contextmanager
