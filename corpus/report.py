@@ -71,7 +71,7 @@ def _rules(run: Run) -> None:
         " (position int, step varchar, reason varchar, signal varchar, operator varchar, threshold varchar,"
         " number double, meant_for varchar)"
     )
-    views = ["select null::varchar as step, null::varchar as signal, null::double as value, true as kept limit 0"]
+    values = ["{'step': '', 'signal': '', 'value': null::double}"]
     for position, bound in enumerate(rules(run.recipe)):
         threshold = bound.rule.threshold
         number = float(threshold) if isinstance(threshold, int | float) and not isinstance(threshold, bool) else None
@@ -81,15 +81,16 @@ def _rules(run: Run) -> None:
              say(threshold), number, _meant_for(bound, run.recipe)],
         )  # fmt: skip
         if number is not None:
-            views.append(
-                f"select {literal(bound.step)}, {literal(bound.rule.signal)},"
-                f" {bound.step}.{bound.rule.signal}::double, kept from signals"
-            )
+            step, signal = bound.step, bound.rule.signal
+            values.append(f"{{'step': {literal(step)}, 'signal': {literal(signal)}, 'value': {step}.{signal}::double}}")
+    unpivoted = ", ".join(dict.fromkeys(values))  # one scan for all: a run may have thousands of files
     lowest = _lowest_ids(run)
-    for name, condition in {"signal_values": "", "sampled_values": f" where id < {literal(lowest)}"}.items():
-        wanted = " union all ".join(f"({view}{condition})" for view in dict.fromkeys(views[1:]))
-        either = f"({views[0]})" + (f" union all {wanted}" if wanted else "")
-        run.db.execute(f"create or replace temp view {name} as from ({either}) where value is not null")
+    for name, condition in {"signal_values": "true", "sampled_values": f"id < {literal(lowest)}"}.items():
+        run.db.execute(
+            f"create or replace temp view {name} as select value.step, value.signal, value.value, kept"
+            f" from (select unnest([{unpivoted}]) as value, kept from signals where {condition})"
+            " where value.value is not null"
+        )
 
 
 def _lowest_ids(run: Run) -> str:
