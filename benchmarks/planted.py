@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of public texts")
     parser.add_argument("--cache", type=Path, help="keep corpora, models and signals here")
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="trainings or seeds at a time")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clean", type=int, default=2400, help="clean documents per seed")
     parser.add_argument("--trusted", type=int, default=1500, help="documents of the reference model")
@@ -99,11 +101,11 @@ def _run(options: argparse.Namespace, cache: Path) -> None:
     print(f"trained in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     if options.only_train:
         return
-    measured = [measure_seed(cache, seed, corpus) for seed, corpus in enumerate(corpora)]
+    measured = each(measure_seed, [(cache, seed, corpus) for seed, corpus in enumerate(corpora)], options.workers)
     print(f"measured after {time.perf_counter() - started:.0f} s", file=sys.stderr)
     scores = {rung: planted_detection.across(measured, rung) for rung in RUNGS}
     print_detection(measured, scores)
-    print_gradients(cache, corpora, measured, scores[DEFAULT_RUNG], kept.trusted[:TRUSTED], options.gradients)
+    print_gradients(cache, corpora, measured, scores[DEFAULT_RUNG], kept.trusted[:TRUSTED], options)
     print_costs(cache, len(corpora))
     if options.ship:
         ship(measured, options)
@@ -160,6 +162,14 @@ def most_probable(corpus: Labelled, probability: Any) -> set[str]:
     return {corpus.documents[row].id for row in order[: len(planted(corpus))]}
 
 
+def each(work: Callable[..., Any], asked: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
+    """work(*arguments) for each, `workers` at a time, in fresh processes of one thread each; in their order."""
+    if workers <= 1:
+        return [work(*arguments) for arguments in asked]
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        return list(pool.map(work, *zip(*asked, strict=True)))
+
+
 def measure_seed(cache: Path, seed: int, corpus: Labelled) -> Seed:
     """All signals of a seed's corpus, under its own model and the reference; and what each stage took."""
     folder = cache / f"seed-{seed}"
@@ -183,15 +193,21 @@ def measure_seed(cache: Path, seed: int, corpus: Labelled) -> Seed:
 
 
 def print_gradients(
-    cache: Path, corpora: list[Labelled], seeds: list[Seed], scores: list[Any], trusted: list[Document], good: int
+    cache: Path,
+    corpora: list[Labelled],
+    seeds: list[Seed],
+    scores: list[Any],
+    trusted: list[Document],
+    options: argparse.Namespace,
 ) -> None:
     """The gradient rung beside the default one, on the same documents."""
-    torch.set_num_threads(1)
+    good = options.gradients
     folders = [cache / f"seed-{seed}" for seed in range(len(corpora))]
-    found = [
-        planted_gradients.measured(corpus, f / "model-everything", trusted, good, f / f"gradients-{good}.parquet")
-        for corpus, f in zip(corpora, folders, strict=True)
+    asked = [
+        (corpus, folder / "model-everything", trusted, good, folder / f"gradients-{good}.parquet")
+        for corpus, folder in zip(corpora, folders, strict=True)
     ]
+    found = each(planted_gradients.measured, asked, options.workers)
     spent, documents = sum(cost for _, cost in found), sum(one.num_rows for one, _ in found)
     head = ["kind", *planted_gradients.SIDES, DEFAULT_RUNG]
     table(
