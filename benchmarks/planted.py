@@ -17,8 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ import planted_gradients  # noqa: E402
 import torch  # noqa: E402
 from planted_corpus import Labelled, write_run  # noqa: E402
 from planted_detection import Seed  # noqa: E402
-from planted_training import Job, held_out_losses, train_all  # noqa: E402
+from planted_training import Job, each, held_out_losses, train_all  # noqa: E402
 
 from eval import detector_training, signals  # noqa: E402
 from eval.chance import digest, indices  # noqa: E402
@@ -160,14 +158,6 @@ def most_probable(corpus: Labelled, probability: Any) -> set[str]:
     """As many as were planted."""
     order = sorted(range(len(corpus.documents)), key=lambda row: (-probability[row], corpus.documents[row].id))
     return {corpus.documents[row].id for row in order[: len(planted(corpus))]}
-
-
-def each(work: Callable[..., Any], asked: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
-    """work(*arguments) for each, `workers` at a time, in fresh processes of one thread each; in their order."""
-    if workers <= 1:
-        return [work(*arguments) for arguments in asked]
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        return list(pool.map(work, *zip(*asked, strict=True)))
 
 
 def measure_seed(cache: Path, seed: int, corpus: Labelled) -> Seed:

@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from trainer import recipe as recipes
 
@@ -47,14 +49,16 @@ def recipe(job: Job) -> recipes.Recipe:
 
 
 def train_all(jobs: Sequence[Job], workers: int) -> None:
-    """Train what is not trained yet; in order, `workers` at a time, in fresh processes of one thread each."""
-    todo = [job for job in jobs if not done(job.out)]
-    if workers <= 1 or len(todo) <= 1:
-        for job in todo:
-            train_one(job)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        list(pool.map(train_one, todo))
+    """Train what is not trained yet; in order, `workers` at a time."""
+    each(train_one, [(job,) for job in jobs if not done(job.out)], workers)
+
+
+def each(work: Callable[..., Any], asked: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
+    """work(*arguments) for each, `workers` at a time, in fresh processes of one thread each; in their order."""
+    if workers <= 1 or len(asked) <= 1:
+        return [work(*arguments) for arguments in asked]
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        return list(pool.map(work, *zip(*asked, strict=True)))
 
 
 def done(out: Path) -> bool:

@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +30,7 @@ from torch import Tensor
 
 from trainer import attention
 from trainer.failures import UsageFailure
-from trainer.lanes import Lanes, add, slopes
+from trainer.lanes import Lanes
 from trainer.model import Shape, Transformer, shape_of
 from trainer.optimizer import Optimizers
 
@@ -148,7 +148,8 @@ class Ours:
         total, row = torch.zeros((), device=self._device), 0
         if self._lanes.count > 1:
             batches = [part for batch in batches for part in parts(batch, self._lanes.count)]
-        for batch, losses_BT in zip(batches, self._backward(batches), strict=True):
+        found = self._lanes.backward(self._objective, batches, self.optimizers.parameters)
+        for batch, losses_BT in zip(batches, found, strict=True):
             total += losses_BT.sum()
             if lineage is not None:
                 lineage.add(number, row, batch, [losses_BT])
@@ -163,21 +164,9 @@ class Ours:
         self.optimizers.zero_grad()
         return loss
 
-    def _backward(self, batches: Sequence[Any]) -> Iterator[Tensor]:
-        if self._lanes.count == 1:
-            for batch in batches:
-                losses_BT = self._losses(batch)
-                (losses_BT.sum() / self._tokens).backward()  # type: ignore[no-untyped-call]
-                yield losses_BT.detach()
-            return
-
-        def found(batch: Any) -> tuple[Tensor, list[Tensor | None]]:
-            losses_BT = self._losses(batch)
-            return losses_BT.detach(), slopes(losses_BT.sum() / self._tokens, self.optimizers.parameters)
-
-        for losses_BT, gradients in self._lanes.run(found, batches):
-            add(self.optimizers.parameters, gradients)
-            yield losses_BT
+    def _objective(self, batch: Any) -> tuple[Tensor, Tensor]:
+        losses_BT = self._losses(batch)
+        return losses_BT.sum() / self._tokens, losses_BT.detach()
 
     def _losses(self, batch: Any) -> Tensor:
         tokens, targets = (moved(x, self._device) for x in (batch.tokens_BT, batch.targets_BT))

@@ -12,7 +12,6 @@ import torch
 from small_corpus import text_run
 from tiny_training import lines, tiny_recipe
 
-from trainer import lanes
 from trainer.lanes import Lanes
 from trainer.model import Transformer, shape_of
 from trainer.recipe import Model
@@ -33,13 +32,12 @@ def gradients(count: int) -> list[torch.Tensor]:
     parameters = list(model.parameters())
     batches = torch.randint(64, (5, 3, 17), generator=torch.Generator().manual_seed(1))
 
-    def found(batch: torch.Tensor) -> list[torch.Tensor | None]:
-        losses = model(batch[:, :-1], batch[:, 1:])
-        return lanes.slopes(losses.sum(), parameters)
+    def objective(batch: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return model(batch[:, :-1], batch[:, 1:]).sum(), int(batch[0, 0])
 
     side_by_side = Lanes(count)
-    for each in side_by_side.run(found, list(batches)):
-        lanes.add(parameters, each)
+    told = list(side_by_side.backward(objective, list(batches), parameters))
+    assert told == batches[:, 0, 0].tolist()
     side_by_side.close()
     return [p.grad for p in parameters if p.grad is not None]
 
@@ -57,9 +55,9 @@ def test_results_come_in_the_order_of_the_items_however_long_each_takes() -> Non
         time.sleep(0.02 * (item % 2 == 0))
         return item, threading.get_ident(), torch.get_num_threads()
 
-    four = Lanes(2)
-    found = list(four.run(late, range(7)))
-    four.close()
+    two = Lanes(2)
+    found = list(two.run(late, range(7)))
+    two.close()
     assert [item for item, _, _ in found] == list(range(7))
     assert len({thread for _, thread, _ in found}) == 2
     assert {threads for _, _, threads in found} == {2}  # four threads for two lanes

@@ -29,6 +29,27 @@ class Lanes:
         for first in range(0, len(items), self.count):
             yield from self._together(work, items[first : first + self.count])
 
+    def backward(
+        self, work: Callable[[Item], tuple[Tensor, Result]], items: Sequence[Item], parameters: Sequence[Tensor]
+    ) -> Iterator[Result]:
+        """Add the gradient of what work(item) gives first to the parameters' own, and yield what it gives second."""
+        if self._pool is None:
+            for item in items:
+                loss, found = work(item)
+                loss.backward()  # type: ignore[no-untyped-call]
+                yield found
+            return
+
+        def apart(item: Item) -> tuple[Sequence[Tensor | None], Result]:
+            loss, found = work(item)  # a gradient by itself, since other lanes could be writing the parameters' own
+            return torch.autograd.grad(loss, parameters, allow_unused=True), found
+
+        for gradients, found in self.run(apart, items):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            yield found
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
@@ -51,15 +72,3 @@ class Lanes:
         """A new thread of the pool: torch keeps both settings for each thread."""
         torch.set_num_threads(self._share)
         torch.set_flush_denormal(True)
-
-
-def slopes(losses: Tensor, parameters: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradient of a sum, apart from the parameters' own `.grad`, which other lanes could be writing."""
-    return list(torch.autograd.grad(losses, parameters, allow_unused=True))
-
-
-def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Add a lane's gradients to the parameters' own."""
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)

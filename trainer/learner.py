@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from trainer import lanes, memory
+from trainer import memory
 from trainer.lanes import Lanes
 from trainer.lineage import Lineage
 from trainer.model import Transformer
@@ -89,21 +89,17 @@ class Learner:
 
     def _backward(self, batches: Sequence[Batch], scale: Tensor) -> Iterator[list[Tensor]]:
         """Add each micro-batch's gradient to the parameters'; what `losses` gives of it, without a graph."""
-        if self.lanes.count == 1:
-            for place, batch in enumerate(batches):
-                with self._unsynchronised(place < len(batches) - 1):
-                    losses_BT, *others = self.losses(batch)
-                    (self._weighted(batch, losses_BT).sum() * scale).backward()  # type: ignore[no-untyped-call]
-                yield [losses_BT.detach(), *others]
-            return
 
-        def slopes(batch: Batch) -> tuple[list[Tensor], list[Tensor | None]]:
+        def objective(batch: Batch) -> tuple[Tensor, list[Tensor]]:
             losses_BT, *others = self.losses(batch)
-            found = lanes.slopes(self._weighted(batch, losses_BT).sum() * scale, self.optimizers.parameters)
-            return [losses_BT.detach(), *others], found
+            return self._weighted(batch, losses_BT).sum() * scale, [losses_BT.detach(), *others]
 
-        for losses, found in self.lanes.run(slopes, batches):
-            lanes.add(self.optimizers.parameters, found)
+        if self._ranks.size == 1:
+            yield from self.lanes.backward(objective, batches, self.optimizers.parameters)
+            return
+        for place, batch in enumerate(batches):
+            with self._unsynchronised(place < len(batches) - 1):
+                [losses] = self.lanes.backward(objective, [batch], self.optimizers.parameters)
             yield losses
 
     def losses(self, batch: Batch) -> list[Tensor]:
