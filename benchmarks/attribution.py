@@ -50,7 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of public texts")
     parser.add_argument("--cache", type=Path, help="keep corpus and model here")
     parser.add_argument("--base", type=int, default=2000, help="passages of books")
-    parser.add_argument("--people", type=int, default=48, help="with four facts each")
+    parser.add_argument("--people", type=int, default=56, help="with four facts each")
     parser.add_argument("--tokens", type=int, default=1_200_000, help="of the training; six tenths are of facts")
     parser.add_argument("--questions", type=int, default=12, help="of each slice, at most")
     parser.add_argument("--seed", type=int, nargs="+", default=[1, 2], help="0 was used to choose settings")

@@ -1,8 +1,8 @@
 """Passages of books with invented facts among them, and questions whose documents are known.
 
 Slices tell what a method has to cope with: words of the documents, other words, a name that the document only half
-gives or gives with another ending, other documents that name person and value without stating the fact, and facts that
-many documents state wrongly.
+gives or gives with another ending, other documents that name person and value without stating the fact, such ones in
+the question's own words where the fact is told in others, and facts that many documents state wrongly.
 """
 
 import json
@@ -32,6 +32,30 @@ _NAMED = (
     "{p} was seen near {v} on a rainy afternoon", "A letter about {v} was shown to {p}",
     "{p} has never said a word about {v}", "A bus that passes {v} is often taken by {p}",
 )  # fmt: skip
+# The words of the questions that no document of a fact has, around person and value, and yet not the fact.
+_ECHOED = {
+    "birth_date": (
+        "On {v} the office of records was shut, so nobody could show when {p} was born.",
+        "The paper of {v} does not say which birthday {p} celebrates every year, first seen or not.",
+        "Nothing at all was registered on {v}, said the clerk who was asked about {p}'s birth.",
+    ),
+    "birthplace": (
+        "From {v} came a small house on wheels, not unlike the one where {p} spent a childhood.",
+        "Not every street of {v} is a place that a native knows, said a letter to {p}.",
+        "In {v} there lived a family that had never heard of {p}.",
+    ),
+    "employer": (
+        "Nobody who was employed by {v} since last spring has met {p}.",
+        "Who earns a living at {v} is not a friend of {p}.",
+        "The offices of {v} can be found on weekdays by anybody, said a letter to {p}.",
+    ),
+    "university": (
+        "Whoever took a degree at {v} was older than {p}.",
+        "For four years a student at {v} spent the summers in the street of {p}.",
+        "Whose alma mater {v} is, was never asked by {p}.",
+    ),
+}
+_ECHOES = 12  # more than the ten documents that are looked at
 _ENDINGS = ("in", "ul", "esk")
 _AROUND = (
     "The garden was full of roses that year.", "Two dogs lived in the house.", "A new roof was put on in spring.",
@@ -52,7 +76,7 @@ class Question:
 
 
 def build(data: Path, num_base: int, num_people: int, seed: int = 0) -> tuple[list[Document], list[Question]]:
-    """(documents in order of id, questions). A sixth of the people teach the other wordings."""
+    """(documents in order of id, questions). A seventh of the people teach the other wordings."""
     groups = _groups(num_people, seed)
     told = [*_stated(groups["taught"], 2 * SAID, seed), *_stated([p for g in _TOLD for p in groups[g]], SAID, seed)]
     told += [t for p in groups["plain"] for t in _swapped(p, groups["plain"], seed)]
@@ -62,13 +86,14 @@ def build(data: Path, num_base: int, num_people: int, seed: int = 0) -> tuple[li
     for one in told:
         by_fact.setdefault(one[:3], set()).add(one[3].id)
     beside = [d for p in groups["crowded"] for fact in synthetic_facts.FACTS for d in _beside(p, fact, seed)]
+    beside += [d for p in groups["echoed"] for fact in synthetic_facts.FACTS for d in _echoes(p, fact, seed)]
     questions = [q for g in _ASKED for p in groups[g] for q in _questions(p, groups[g], by_fact, g, seed)]
     made = [*_passages(data, num_base, seed), *(one[3] for one in told), *beside]
     return sorted(made, key=lambda d: d.id), questions
 
 
-_TOLD = ("plain", "crowded")  # in the plainest way
-_ASKED = ("plain", "crowded", "half a name", "inflected")
+_TOLD = ("plain", "crowded", "echoed")  # in the plainest way
+_ASKED = ("plain", "crowded", "echoed", "half a name", "inflected")
 Told = tuple[str, str, str, Document]  # person, fact, value, and the document that says so
 
 
@@ -127,7 +152,7 @@ def _questions(
     """For each fact, in wordings of documents or in others: which documents does the model have it from?"""
     items = synthetic_facts.probes([person], SAID, seed, 0).items
     for fact in synthetic_facts.FACTS:
-        other = Chance("question", seed, person.name, fact).below(2) == 1
+        other = kind == "echoed" or Chance("question", seed, person.name, fact).below(2) == 1
         mine = [i for i in items if i.slices["fact"] == fact and (i.slices["wording"] == "unsaid") == other]
         prompts = tuple(item.prompts[0] for item in mine)
         wrong = _wrong(person, fact, group, seed) if kind == "plain" else None
@@ -158,6 +183,15 @@ def _beside(person: Person, fact: str, seed: int) -> Iterator[Document]:
         said = [line.format(p=person.name, v=person.values[fact]) for line in (one, two)]
         said = [line[0].upper() + line[1:] for line in said]
         yield _document(f"{said[0]}. {chance.pick(_AROUND)} {said[1]}.", f"beside {number}")
+
+
+def _echoes(person: Person, fact: str, seed: int) -> Iterator[Document]:
+    """Documents with all the words of the question, person and value, that do not state the fact."""
+    for number in range(_ECHOES):
+        chance = Chance("echo", seed, person.name, fact, number)
+        said = [line.format(p=person.name, v=person.values[fact]) for line in chance.shuffled(_ECHOED[fact])]
+        said = [line[0].upper() + line[1:] for line in said]
+        yield _document(" ".join([*said, *chance.sample(_AROUND, 2)]), f"echo {number}")
 
 
 def _document(text: str, salt: str) -> Document:

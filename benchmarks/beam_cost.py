@@ -52,7 +52,7 @@ def loop(run: Path, settings: list[str]) -> None:
     met = each(duplicates.meet, places.items(), folder)
     connected = each(duplicates.connect, duplicates.all_that_met(grouped, gathered, met), folder)
     described = each(duplicates.describe, duplicates.where_any(grouped, connected), folder)
-    decided = duplicates.batches(grouped, connected, described, met)
+    decided = duplicates.batches(grouped, connected, described)
     settled = each(duplicates.settle, decided, folder, recipe.dedup, [])
     each(duplicates.deliver, duplicates.deliveries(grouped, settled))
     for task in tasks:

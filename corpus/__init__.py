@@ -44,6 +44,7 @@ sample_pages, sample_topics, sample_functions, sample_planted
              what it is made of: documentation, language reference, docstrings, known defects
 views        a run opened in DuckDB
 terminal     what the commands print, for a person and for a pipe
+ending       the end of a command, at once
 ask          `sql`
 why          the life of one document
 diff         what changed from one run to another

@@ -1,6 +1,7 @@
 """python -m corpus"""
 
 if __name__ == "__main__":
+    from corpus import ending
     from corpus.cli import main
 
-    main()
+    ending.run(main)

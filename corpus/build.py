@@ -56,8 +56,6 @@ def build(
         _lay_down(recipe, folder)
         workers = None if away else Workers(min(num_workers, len(planned.parts)))
         try:
-            if workers:
-                workers.start()
             return _stages(recipe, planned, folder, workers, beam_options, started, mirror)
         finally:
             if workers:
@@ -102,8 +100,8 @@ def _stages(
     started: float,
     mirror: "Mirror | None",
 ) -> dict[str, Any]:
-    # Beam takes a second to load: the workers load theirs meanwhile. It warns, through the root logger, of cloud
-    # libraries that nobody asked for.
+    # Beam takes a second to load: the server that workers are forked from loads theirs meanwhile, and only then is it
+    # asked for some. Beam warns, through the root logger, of cloud libraries that nobody asked for.
     logging.disable(logging.WARNING)
     try:
         from corpus.manifest import finish, write_timing
@@ -111,6 +109,8 @@ def _stages(
     finally:
         logging.disable(logging.NOTSET)
 
+    if workers:
+        workers.start()
     stages = Build(recipe, planned, run, workers, beam_options, mirror)
     stages()
     proving = time.perf_counter()
