@@ -32,29 +32,26 @@ _NAMED = (
     "{p} was seen near {v} on a rainy afternoon", "A letter about {v} was shown to {p}",
     "{p} has never said a word about {v}", "A bus that passes {v} is often taken by {p}",
 )  # fmt: skip
-# The words of the questions that no document of a fact has, around person and value, and yet not the fact.
+# The words of the questions that no document of a fact has: the value before the person, and the question unanswered.
 _ECHOED = {
     "birth_date": (
-        "On {v} the office of records was shut, so nobody could show when {p} was born.",
-        "The paper of {v} does not say which birthday {p} celebrates every year, first seen or not.",
-        "Nothing at all was registered on {v}, said the clerk who was asked about {p}'s birth.",
+        "On {v} the office of records was shut.", "Nobody could show when {p} was born.",
+        "Which birthday {p} celebrates every year was not said.", "Where {p}'s birth was registered is not known.",
     ),
     "birthplace": (
-        "From {v} came a small house on wheels, not unlike the one where {p} spent a childhood.",
-        "Not every street of {v} is a place that a native knows, said a letter to {p}.",
-        "In {v} there lived a family that had never heard of {p}.",
+        "A small house in {v} was sold.", "Nobody asked where {p} spent a childhood.",
+        "What place {p} is a native of, and knows every street of, was not said.",
+        "Where the family of {p} lived is not known.",
     ),
     "employer": (
-        "Nobody who was employed by {v} since last spring has met {p}.",
-        "Who earns a living at {v} is not a friend of {p}.",
-        "The offices of {v} can be found on weekdays by anybody, said a letter to {p}.",
+        "The offices of {v} were painted last spring.", "Nobody asked who has employed {p} since.",
+        "How {p} earns a living was not said.", "Where {p} can be found on weekdays is not known.",
     ),
     "university": (
-        "Whoever took a degree at {v} was older than {p}.",
-        "For four years a student at {v} spent the summers in the street of {p}.",
-        "Whose alma mater {v} is, was never asked by {p}.",
+        "Many a student went to {v} this year.", "Nobody asked where {p} took a degree.",
+        "How {p} spent four years was not said.", "What the alma mater of {p} is, is not known.",
     ),
-}
+}  # fmt: skip
 _ECHOES = 12  # more than the ten documents that are looked at
 _ENDINGS = ("in", "ul", "esk")
 _AROUND = (
@@ -189,9 +186,9 @@ def _echoes(person: Person, fact: str, seed: int) -> Iterator[Document]:
     """Documents with all the words of the question, person and value, that do not state the fact."""
     for number in range(_ECHOES):
         chance = Chance("echo", seed, person.name, fact, number)
-        said = [line.format(p=person.name, v=person.values[fact]) for line in chance.shuffled(_ECHOED[fact])]
-        said = [line[0].upper() + line[1:] for line in said]
-        yield _document(" ".join([*said, *chance.sample(_AROUND, 2)]), f"echo {number}")
+        value, *asked = (line.format(p=person.name, v=person.values[fact]) for line in _ECHOED[fact])
+        first, last = chance.sample(_AROUND, 2)
+        yield _document(" ".join([first, value, *chance.shuffled(asked), last]), f"echo {number}")
 
 
 def _document(text: str, salt: str) -> Document:

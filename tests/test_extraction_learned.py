@@ -125,6 +125,15 @@ def test_forest_walks_its_trees() -> None:
     assert probabilities(forest, rows) == pytest.approx(1 / (1 + np.exp([-9.0, -22.0, -24.0] * 5)))
 
 
+@pytest.mark.parametrize("number", [0, 1, 7, 8, 63, 64, 65, 136])
+def test_a_row_is_judged_alike_alone_and_among_others(number: int) -> None:
+    forest = model.shipped()
+    rows = np.random.default_rng(number).normal(size=(number, len(model.COLUMNS))).astype(np.float32)
+    rows[::3, ::5] = np.nan
+    alone = [probabilities(forest, rows[k : k + 1]) for k in range(number)]
+    assert np.array_equal(probabilities(forest, rows), np.concatenate([np.empty(0, np.float32), *alone]))
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 50)), min_size=1, max_size=8))
 def test_the_best_set_of_blocks(blocks: list[tuple[float, int]]) -> None:
     p, w = np.array([b[0] for b in blocks]), np.array([b[1] for b in blocks])
@@ -210,7 +219,7 @@ def test_confidence_is_between_0_and_1_and_repeats() -> None:
 def test_a_model_for_other_features_is_refused(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "other.npz"  # type: ignore[operator]
     monkeypatch.setattr(model, "COLUMNS", ("x",))
-    model.save(model.Forest(*(np.zeros(1) for _ in model.Forest._fields)), path)
+    model.save(model.Forest(*(np.zeros(1) for _ in range(6))), path)  # type: ignore[arg-type]
     monkeypatch.undo()
     with pytest.raises(model.WrongModel):
         model.load(path)

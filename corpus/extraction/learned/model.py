@@ -1,5 +1,6 @@
 """The shipped model: a forest in one small file, and its card."""
 
+import dataclasses
 import functools
 import hashlib
 from pathlib import Path
@@ -23,14 +24,14 @@ def fingerprint() -> np.ndarray:
 def save(forest: Forest, path: Path) -> None:
     """The same forest makes the same bytes: a zip archive with fixed dates."""
     with path.open("wb") as file:
-        np.savez_compressed(file, columns=fingerprint(), **forest._asdict())
+        np.savez_compressed(file, columns=fingerprint(), **dataclasses.asdict(forest))
 
 
 def load(path: Path = FILE) -> Forest:
     with np.load(path, allow_pickle=False) as data:
         if not np.array_equal(data["columns"], fingerprint()):
             raise WrongModel(f"{path} was trained on other features: python -m corpus.extraction train")
-        return Forest(*(data[name] for name in Forest._fields))
+        return Forest(**{field.name: data[field.name] for field in dataclasses.fields(Forest)})
 
 
 @functools.cache

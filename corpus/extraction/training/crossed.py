@@ -1,5 +1,6 @@
 """Every page scored by a forest that saw no page of its site: what the shipped one, which saw all, cannot show."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -67,11 +68,13 @@ def gold_pages(folder: Path) -> Iterable[GoldPage]:
 
 def keep(made: Sequence[Forest], path: Path) -> None:
     """The forests of all folds in one file."""
-    arrays: dict[str, Any] = {f"{k}_{name}": v for k, forest in enumerate(made) for name, v in forest._asdict().items()}
+    told = enumerate(dataclasses.asdict(forest) for forest in made)
+    arrays: dict[str, Any] = {f"{k}_{name}": values for k, forest in told for name, values in forest.items()}
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
 def kept(path: Path) -> list[Forest]:
     with np.load(path, allow_pickle=False) as data:
-        return [Forest(*(data[f"{k}_{name}"] for name in Forest._fields)) for k in range(NUM_FOLDS)]
+        names = [field.name for field in dataclasses.fields(Forest)]
+        return [Forest(**{name: data[f"{k}_{name}"] for name in names}) for k in range(NUM_FOLDS)]
