@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eval.mistakes import Mistake
 
 PROOFS = ("tail-patch", "retrain")
-DEFAULT = "recall"  # the kill rule: see benchmarks/RESULTS.md
+DEFAULT = "recall,drop"  # ladder.DEFAULT, which a help text need not import torch for
 
 
 class UnknownStage(Failure):
@@ -51,7 +51,8 @@ def attribute_command(
 ) -> None:
     """From errors of a model to the documents behind them, in stages from cheap to costly; each says what it cost.
 
-    The default reads words alone; hidden, drop and gradients ask the model too, and cost forwards and backwards.
+    The default reads words, then asks the model whether a candidate's answer is easier once this error is learnt: some
+    ten forwards for each candidate that states it. `--stages recall` reads words alone; hidden and gradients ask more.
     Without a proof every document is a suspect; one for which a proof held is harmful.
     Example: python -m eval attribute demo/model --corpus demo/run --prompt "The capital of France is" --wrong " Rome"
     --right " Paris" --proof tail-patch

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,10 @@ import torch
 
 from eval import loss_drop, pieces
 from eval.chance import digest
-from eval.costs import Costs
+from eval.costs import Cost, Costs
 from eval.documents import Document
 from eval.gradients import Projector, Scales, token_moments, unit
-from eval.mistakes import Mistake, tokens_of
+from eval.mistakes import Mistake, stated, tokens_of
 from eval.pieces import Piece
 from eval.retrieval import Ranking, Retrieval, Vectors
 from eval.whitening import Gram, of_adam, of_moments
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     from trainer.tokenizer import Tokenizer
 
 STAGES = ("recall", "hidden", "drop", "gradients")
+DEFAULT = ("recall", "drop")  # the kill rule: only drop beat what is cheaper by its interval, see benchmarks/RESULTS.md
 RECALL = ("bm25", "spans")  # what recall is made of: no model is read
 # What a stage's ranks count for, and how fast they fall: chosen on another corpus than the ones of the figures in
 # benchmarks/RESULTS.md, on a plateau. With equal weights, poor rankings outvote the good one.
-WEIGHTS = {"bm25": 8.0, "spans": 1.0, "hidden": 1.0, "drop": 1.0, "gradient": 1.0}
+WEIGHTS = {"bm25": 8.0, "spans": 1.0, "hidden": 1.0, "drop": 12.0, "gradient": 1.0}
 FALL = 10
 _LEAST = 0.05
 _MANY = 20
+_PLACES = 8  # of one answer in one document
 _SAMPLE = 256  # documents whose tokens give the second moments: tens of thousands of tokens for some hundred directions
 Scores = dict[int, float]  # of documents, by number
 
@@ -79,7 +82,7 @@ def weights(steps: Sequence[int], recipe: recipes.Recipe) -> dict[int, float]:
 class Settings:
     """How far each stage goes."""
 
-    stages: tuple[str, ...] = ("recall",)  # no costlier stage beat it by its interval, see benchmarks/RESULTS.md
+    stages: tuple[str, ...] = DEFAULT
     candidates: int = 100  # that recall hands on
     max_tokens: int = 1024  # of a document that the model reads
     steps: int = loss_drop.STEPS
@@ -199,31 +202,36 @@ class Ladder:
         return pieces.of_documents([(0, before + behind)], self.end, self.subject.length, self.settings.max_tokens)
 
     def drop(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
-        """Fall of a document's loss when the model learns the wrong answer, less that when it learns the right one."""
-        model, count = self.subject.model, len(self.documents)
-        with self.costs.stage("drop") as cost, self.at(self.learning()):
-            every = sorted(set().union(*candidates))
-            rows = self.pieces(every)
-            before = pieces.losses(model, rows, self.end, count)
-            cost.add(len(every), len(rows))
-            of: dict[int, list[Piece]] = {}
-            for row in rows:
-                of.setdefault(row.document, []).append(row)
-            for trace, among in zip(traces, candidates, strict=True):
-                mine = [row for number in among for row in of[number]]
-                signed = {"drop_wrong": self._drops(trace.mistake, trace.mistake.wrong, mine, before)}
-                if trace.mistake.right:
-                    signed["drop_right"] = self._drops(trace.mistake, trace.mistake.right, mine, before)
-                told = len(trace.mistake.prompts) * self.settings.steps * len(signed)
-                cost.add(0, told + len(mine) * len(signed), told)
-                right = signed.get("drop_right", np.zeros(count))
-                trace.scores["drop"] = {n: float(signed["drop_wrong"][n] - right[n]) for n in among}
+        """Fall of the wrong answer's loss where a document states it, when the model learns that answer to this prompt.
 
-    def _drops(
-        self, mistake: Mistake, answer: str, rows: Sequence[Piece], before: loss_drop.Floats
-    ) -> loss_drop.Floats:
-        model, learnt = self.subject.model, self.answers(mistake, answer)
-        return loss_drop.drops(model, learnt, rows, before, self.end, self.settings.steps, self.settings.rate)
+        A document that has the words of the question, and the answer for another reason, does not gain by it. Where
+        no candidate states the answer, the fall is that of whole documents.
+        """
+        with self.costs.stage("drop") as cost, self.at(self.learning()):
+            cost.add(len(set().union(*candidates)))
+            for trace, among in zip(traces, candidates, strict=True):
+                rows = [row for number in among for row in self.stating(number, trace.mistake.wrong)]
+                rows = rows or self.pieces(among)
+                falls = self._falls(trace.mistake, rows, cost)
+                scores: Scores = {}
+                for row, fall in zip(rows, falls.tolist(), strict=True):
+                    scores[row.document] = max(fall, scores.get(row.document, -math.inf))
+                trace.scores["drop"] = scores
+
+    def stating(self, number: int, answer: str) -> list[Piece]:
+        """A row for each of the first places where a document states an answer; only the answer counts."""
+        places = islice(stated(answer, self.documents[number].text), _PLACES)
+        told = (tokens_of(before, said, self.subject.tokenizer) for before, said in places)
+        return [pieces.of_answer(number, before, said, self.end, self.subject.length) for before, said in told]
+
+    def _falls(self, mistake: Mistake, rows: Sequence[Piece], cost: Cost) -> loss_drop.Floats:
+        """Of each row the share of its loss that goes when the model learns the wrong answer."""
+        model, settings = self.subject.model, self.settings
+        own = [Piece(at, row.tokens, row.targets) for at, row in enumerate(rows)]
+        learnt = self.answers(mistake, mistake.wrong)
+        cost.add(0, settings.steps * len(learnt) + 2 * len(own), settings.steps * len(learnt))
+        before = pieces.losses(model, own, self.end, len(own))
+        return loss_drop.drops(model, learnt, own, before, self.end, settings.steps, settings.rate)
 
     def gradients(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
         """Cosine of the whitened gradients of log p(wrong) - log p(right) and of the document, over checkpoints."""

@@ -1,7 +1,8 @@
 """What a model said wrongly, and what it should have said: the input of `attribute`, from a file or a command line."""
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,18 @@ def joined(prompt: str, answer: str) -> str:
 
 def _spaced(character: str) -> bool:
     return character.isalnum() and not "\u3040" <= character <= "\u9fff"
+
+
+def stated(answer: str, text: str) -> Iterator[tuple[str, str]]:
+    """Of each place where a text says an answer in words of its own: what is before it, and it with its space."""
+    said = answer.strip()
+    if not said:
+        return
+    words = r"[^\W\u3040-\u9fff]"
+    first, last = (words if _spaced(edge) else r"\A\Z" for edge in (said[0], said[-1]))
+    for found in re.finditer(rf"(?<!{first}){re.escape(said)}(?!{last})", text):
+        before = text[: found.start()].rstrip()
+        yield before, text[len(before) : found.end()]
 
 
 def tokens_of(prompt: str, answer: str, tokenizer: "Tokenizer") -> tuple[list[int], list[int]]:

@@ -4,6 +4,8 @@ import json
 import random
 from pathlib import Path
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,10 +13,10 @@ import pytest
 import torch
 
 from eval import ladder, loss_drop, pieces, whitening
-from eval.attribute import among
+from eval.attribute import DEFAULT, among
 from eval.evidence import shared_run
 from eval.gradients import Projector, captured, layers_of, signs, token_moments, unit
-from eval.mistakes import BadMistakes, Mistake, collected, joined, of_options
+from eval.mistakes import BadMistakes, Mistake, collected, joined, of_options, stated
 from eval.mistakes import load as load_mistakes
 from trainer import recipe as recipes
 from trainer.model import Transformer, shape_of
@@ -189,6 +191,23 @@ def test_what_is_learnt_drops_most() -> None:
     assert loss_drop.drop(np.zeros(1), np.ones(1)).tolist() == [0.0]
 
 
+def test_where_a_text_states_an_answer() -> None:
+    text = "Rome, they say. Romeo left (Rome) for Rome"
+    assert list(stated(" Rome", text)) == [("", "Rome"), (text[:28], "Rome"), (text[:37], " Rome")]
+    assert all(text.startswith(before + said) for before, said in stated("Rome", text))
+    assert list(stated(" ", text)) == []
+    assert list(stated("北京", "他住在北京市")) == [("他住在", "北京")]  # no spaces, no borders of words
+    assert [said for _, said in stated("1.5", "1.5 or 11.5 or a1.5")] == ["1.5"]
+    assert list(stated(", and", "one, and two")) == [("one", ", and")]
+
+
+@hypothesis.given(st.text("ab .", max_size=6), st.text("ab .", max_size=30))
+def test_every_stated_place_is_the_answer(answer: str, text: str) -> None:
+    for before, said in stated(answer, text):
+        assert said.strip() == answer.strip()
+        assert text.startswith(before + said)
+
+
 def test_shared_run_is_a_piece_of_the_text() -> None:
     text = "Once, the TOWN of Velbury — a small one — had no mill."
     found = shared_run("He lives in the town of Velbury, a city", text)
@@ -238,6 +257,7 @@ def test_options_and_joining() -> None:
     with pytest.raises(Exception, match="--stages guess: there are recall"):
         among("recall, guess", ladder.STAGES, "--stages")
     assert among("gradients,recall", ladder.STAGES, "--stages") == ("recall", "gradients")
+    assert among(DEFAULT, ladder.STAGES, "--stages") == ladder.DEFAULT
 
 
 def test_checkpoints_weigh_by_their_learning_rate() -> None:

@@ -10,8 +10,8 @@ from conftest import prose
 from small_corpus import document, write_run
 from typer.testing import CliRunner
 
-from eval import proof
-from eval.documents import load
+from eval import ladder, proof
+from eval.documents import Document, load
 from eval.ladder import Ladder, Settings, Trace, fused, open_subject
 from eval.mistakes import Mistake
 from trainer import checkpoint
@@ -72,6 +72,29 @@ def test_the_documents_behind_an_error_come_first(home: Path) -> None:
     texts = {d.id: d.text for d in load(home / "run")}
     assert all(texts[name][start:end] == said for name, _, said, start, end, _ in rows)
     assert "mill of Norland stands in Velby" in rows[0][2]
+
+
+def test_a_document_that_only_echoes_the_question_is_below_those_that_answer_it(home: Path) -> None:
+    """It has every word of the question and the answer, the best that words alone can find."""
+    text = "Velby is quiet. The old mill of Norland stands in fog, the old mill of Norland stands in rain."
+    echo = Document("e" * 32, text, source="web", lang="en")
+    found = sorted([*load(home / "run"), echo], key=lambda d: d.id)
+    false = [n for n, d in enumerate(found) if d.text in FALSE]
+    place = next(n for n, d in enumerate(found) if d.id == echo.id)
+    asked = Mistake("e", (PROMPT,), WRONG, RIGHT)
+    [words], [both] = (
+        Ladder(open_subject(home / "model"), found, Settings(stages=stages)).trace([asked])
+        for stages in (("recall",), ladder.DEFAULT)
+    )
+    assert max(words.scores["bm25"], key=words.scores["bm25"].__getitem__) == place
+    assert min(both.scores["drop"][n] for n in false) > both.scores["drop"][place]
+    assert {n for n, _ in both.fused[:3]} <= {*false}
+
+
+def test_an_answer_that_no_document_states_moves_whole_documents(home: Path) -> None:
+    steps = Ladder(open_subject(home / "model"), load(home / "run"), Settings(stages=("drop",)))
+    [trace] = steps.trace([Mistake("e", (PROMPT,), " Xanadu", RIGHT)])
+    assert len(trace.scores["drop"]) == 63
 
 
 def test_only_a_proof_makes_a_document_harmful(home: Path) -> None:
