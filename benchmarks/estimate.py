@@ -9,15 +9,13 @@ words, shuffle and disk as the run has them. Expected: within 20 %.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from curation import ROOT, SHARED
+from curation import ROOT, SHARED, timed
 
 from corpus import recipe as recipes
 from corpus.estimate import estimate
@@ -27,12 +25,7 @@ from corpus.plan import plan
 def build(recipe: Path, out: Path, overrides: list[str], workers: int) -> float:
     """Processor seconds of a whole build, its workers included."""
     command = [sys.executable, "-m", "corpus", "build", recipe, "--out", out, "--workers", str(workers), *overrides]
-    with (out.parent / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit((out.parent / "log").read_text()[-2000:])
-    return used.ru_utime + used.ru_stime
+    return timed(command, out.parent / "log").cpu
 
 
 def main() -> int:

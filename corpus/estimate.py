@@ -46,13 +46,14 @@ class Cost:
     documents_seconds: float = 0.0
     dedup_seconds: float = 0.0
     write_seconds: float = 0.0
+    planning_seconds: float = 0.0  # of the process that hands out the work and proves the books
     shuffle_bytes: float = 0.0
     stages_bytes: float = 0.0  # disk, between stages
     output_bytes: float = 0.0  # disk, the corpus with its ledger and signals
 
     @property
     def core_hours(self) -> float:
-        return (self.documents_seconds + self.dedup_seconds + self.write_seconds) / 3600
+        return (self.documents_seconds + self.dedup_seconds + self.write_seconds + self.planning_seconds) / 3600
 
     def times(self, factor: float) -> "Cost":
         return Cost(*(value * factor for value in dataclasses.astuple(self)))
@@ -159,13 +160,15 @@ def _build(recipe: Recipe, parts: list[Part], folder: Path) -> tuple[list[Cost],
 
 def _stages(tasks: list[Task], workers: Workers) -> list[Cost]:
     costs = [Cost(input_bytes=task.part.num_bytes) for task in tasks]
+    before = time.process_time()
     for told in workers.run(_documents, list(enumerate(tasks))):
         costs[told["index"]].documents_seconds = told["seconds"]
     _dedup(tasks, costs, workers)
     for told in workers.run(_write, list(enumerate(tasks))):
         cost = costs[told["index"]]
         cost.write_seconds, cost.read, cost.kept = told["seconds"], told["rows"], told["docs"]
-    _share(costs, "write_seconds", _timed(lambda: check_conservation(tasks[0].run)))
+    check_conservation(tasks[0].run)
+    _share(costs, "planning_seconds", time.process_time() - before)
     for task, cost in zip(tasks, costs, strict=True):
         _weigh(task, cost)
     return costs
@@ -222,12 +225,6 @@ def _peak(nothing: None, skip: Skip, heartbeat: Path) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _timed(work: Any) -> float:
-    before = time.process_time()
-    work()
-    return time.process_time() - before
-
-
 def _share(costs: list[Cost], name: str, seconds: float) -> None:
     """What is done once for all parts is shared out by their bytes."""
     total = sum(cost.input_bytes for cost in costs)
@@ -263,7 +260,7 @@ def rows(found: Estimate, price: float | None) -> tuple[list[str], list[list[str
         ["tokens kept", *(_count(cost.tokens) for cost in costs.values())],
         ["core-hours", *(f"{cost.core_hours:,.3g}" for cost in costs.values())],
     ]
-    for name in ("documents", "dedup", "write"):
+    for name in ("documents", "dedup", "write", "planning"):
         hours = (getattr(cost, f"{name}_seconds") / 3600 for cost in costs.values())
         told.append([f"  {name}", *(f"{value:,.3g}" for value in hours)])
     told.append(["shuffle", *(_bytes(cost.shuffle_bytes) for cost in costs.values())])
