@@ -20,7 +20,7 @@ import watched
 from corpus import duplicates, schema
 from corpus.dedup import keys
 from corpus.measure import STAGE_EDITS
-from corpus.parts import mark_done, writing_arrow
+from corpus.parts import mark_done, writing, writing_arrow
 from corpus.plan import Part, Task
 from corpus.recipe import Recipe, Source
 
@@ -98,7 +98,8 @@ def _part(run: Path, number: int) -> Task:
     with writing_arrow(task.file("stages/measure", ".keys.arrow"), keys.schema(RECIPE.dedup)) as out:
         out.write_table(pa.Table.from_arrays(columns, schema=keys.schema(RECIPE.dedup)))
     pq.write_table(pa.table({"chars": np.full(PART, 700)}), task.file("stages/measure"))
-    pq.write_table(STAGE_EDITS.empty_table(), task.file("stages/measure", ".edits.parquet"))
+    with writing(task.file("stages/measure", ".edits.parquet"), STAGE_EDITS):
+        pass  # no edits
     task.file("stages/extract").parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"text": pa.array(text, schema.DOCUMENT.field("text").type)}), task.file("stages/extract"))
     mark_done(task.mark("extract"), "", {"rows": PART})

@@ -28,7 +28,7 @@ import torch
 from plain_gpt import PlainGpt
 from torch import Tensor
 
-from trainer import attention
+from trainer import attention, products
 from trainer.failures import UsageFailure
 from trainer.lanes import Lanes
 from trainer.model import Shape, Transformer, shape_of
@@ -132,8 +132,9 @@ class Ours:
         compiled: bool,
         backend: str = "auto",
         lanes: int = 1,
+        half_products: bool = False,
     ) -> None:
-        self.model = Transformer(size.shape, backend, dtype)
+        self.model = Transformer(size.shape, backend, dtype, half_products)
         self.model.initialise(0)
         self.model.to(device)
         if compiled:
@@ -177,8 +178,8 @@ class Ours:
 class Plain:
     """The same for plain_gpt, with AdamW."""
 
-    def __init__(self, size: Size) -> None:
-        shape = size.shape
+    def __init__(self, size: Size, autocast: bool = False) -> None:
+        shape, self._autocast = size.shape, autocast
         # 4 times the width; ours has 3 matrices of 8/3 of it, which comes to the same number of parameters
         self.model = PlainGpt(
             shape.vocab, shape.depth, shape.width, shape.heads, 4 * shape.width, size.length, shape.tied
@@ -187,7 +188,8 @@ class Plain:
 
     def step(self, number: int, batches: Sequence[Any]) -> float:
         for batch in batches:
-            loss = self.model(torch.from_numpy(batch.tokens_BT), torch.from_numpy(batch.targets_BT)) / len(batches)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
+                loss = self.model(torch.from_numpy(batch.tokens_BT), torch.from_numpy(batch.targets_BT)) / len(batches)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._optimizer.step()
@@ -270,9 +272,15 @@ def _cpu_times(size: Size, rounds: int, folder: Path) -> dict[str, list[float]]:
     }
     if lanes > 1:
         steps["Muon, all threads in each operation"] = Ours(size, cpu, "muon", torch.float32, False).step
+    if products.supported():
+        half = Ours(free, cpu, "adamw", torch.float32, False, lanes=lanes, half_products=True)
+        steps["plain, autocast to bfloat16"] = Plain(size, autocast=True).step
+        steps["AdamW, no borders, products of bfloat16"] = half.step
+        muon = Ours(size, cpu, "muon", torch.float32, False, lanes=lanes, half_products=True)
+        steps["Muon, products of bfloat16"] = muon.step
     lineage = new_lineage(folder, corpus, size.length)
     if lineage is not None:
-        steps["Muon, lineage"] = lambda number, batches: muon.step(number, batches, lineage)
+        steps["the same, lineage"] = lambda number, batches: muon.step(number, batches, lineage)
     times: dict[str, list[float]] = {kind: [] for kind in steps}
     for number in range(rounds + 1):
         batches = corpus.batches(number)

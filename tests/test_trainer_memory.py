@@ -25,11 +25,15 @@ def shape(recipe: Recipe = SMALL, vocab: int = 512) -> Shape:
 
 
 def test_fixed_parts_are_those_of_the_model() -> None:
-    found, model = estimate(shape(), SMALL, "cpu"), Transformer(shape())
+    plain = dataclasses.replace(SMALL, train=Train(batch_tokens=1024, dtype="float32"))
+    found, model = estimate(shape(), plain, "cpu"), Transformer(shape())
     assert found.weights == found.gradients == 4 * sum(p.numel() for p in model.parameters())
     matrices = 4 * sum(p.numel() for _, p in model.matrices())
     assert found.optimizer == matrices + 8 * sum(p.numel() for _, p in model.rest())
-    adamw = dataclasses.replace(SMALL, optimizer=Optimizer(matrices="adamw"))
+    half = dataclasses.replace(SMALL, train=Train(batch_tokens=1024, dtype="bfloat16"))
+    copies = 2 * sum(p.numel() for p in model.parameters() if p.ndim == 2)
+    assert estimate(shape(), half, "cpu").weights == found.weights + copies
+    adamw = dataclasses.replace(plain, optimizer=Optimizer(matrices="adamw"))
     assert estimate(shape(), adamw, "cpu").optimizer == 2 * found.weights
 
 
@@ -38,13 +42,13 @@ def test_fixed_parts_are_those_of_the_model() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_activations_are_what_autograd_keeps(mlp: str, kv_heads: int, dtype: str) -> None:
     recipe = dataclasses.replace(SMALL, model=Model(depth=3, mlp=mlp, kv_heads=kv_heads), train=Train(dtype=dtype))  # type: ignore[arg-type]
-    model = Transformer(shape(recipe), dtype=getattr(torch, dtype))
+    model = Transformer(shape(recipe), half_products=dtype == "bfloat16")
     model.initialise(0)
     weights = {p.shape for p in model.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.shape not in weights:  # in bfloat16 they are copies, which the estimate counts as weights
+        if tensor.shape not in weights:  # those of products are copies, which the estimate counts as weights
             kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 

@@ -9,7 +9,8 @@ learner      one step's losses and gradients, over micro-batches and ranks
 lanes        micro-batches side by side, a thread of a CPU for each
 ranks        the processes of a run, by torchrun's environment
 optimizer    Muon and AdamW as one, with a state that has names
-muon         Muon for a processor without bfloat16 units
+muon         Muon for a CPU
+products     matrix products in bfloat16, for a CPU that has units for them
 schedule     the learning rate of every step
 refusal      which steps are not learnt from, and when the run goes back
 checkpoint   weights and state, whole and proved by hashes; the last and the best

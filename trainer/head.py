@@ -74,26 +74,27 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, el2n: bool, compiled: bool
+        ctx: Any, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, el2n: bool, compiled: bool, half: bool
     ) -> tuple[Tensor, Tensor | None]:
-        device = x_NC.device.type
+        device, dtype = x_NC.device.type, x_NC.dtype  # dtype: of logits and of what goes back
         vocab = weight_VC.shape[0]
         piece = -(-PIECE_BYTES.get(device, 1 << 28) // (4 * vocab * 128)) * 128  # rows; tiles of a GPU are whole
         keep = x_NC.shape[0] * vocab * x_NC.element_size() <= KEPT_BYTES.get(device, 1 << 30)
+        forward, backward = _passes(x_NC, compiled)
+        x_NC = x_NC.bfloat16() if half else x_NC
         weight_VC = weight_VC.to(x_NC.dtype)
         learnt_N = targets_N != IGNORED
         safe_N = targets_N.clamp(min=0)
-        forward, backward = _passes(x_NC, compiled)
         parts, kept = [], []
         for x_nC, targets_n in zip(torch.split(x_NC, piece), torch.split(safe_N, piece), strict=True):
-            logits_nV = x_nC @ weight_VC.T
+            logits_nV = (x_nC @ weight_VC.T).to(dtype)
             parts.append(forward(logits_nV, targets_n, el2n))
             if keep and any(ctx.needs_input_grad):
                 kept.append(logits_nV)
         losses_N, scale_N = (torch.cat([part[i] for part in parts]) for i in (0, 1))
         norm_N = torch.cat([part[2] for part in parts]) * learnt_N if el2n else None
         ctx.save_for_backward(x_NC, weight_VC, safe_N, learnt_N, scale_N)
-        ctx.kept, ctx.piece, ctx.slope = kept, piece, backward
+        ctx.kept, ctx.piece, ctx.slope, ctx.dtype = kept, piece, backward, dtype
         if norm_N is not None:
             ctx.mark_non_differentiable(norm_N)
         return losses_N * learnt_N, norm_N
@@ -102,25 +103,28 @@ class _Loss(torch.autograd.Function):
     def backward(ctx: Any, gradient_N: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         x_NC, weight_VC, targets_N, learnt_N, scale_N = ctx.saved_tensors
         gradient_N = gradient_N.float() * learnt_N
-        dx_NC, dweight_VC = torch.empty_like(x_NC), torch.zeros_like(weight_VC, dtype=torch.float32)
+        dx_NC, dweight_VC = torch.empty_like(x_NC, dtype=ctx.dtype), torch.zeros_like(weight_VC, dtype=torch.float32)
         for number, first in enumerate(range(0, x_NC.shape[0], ctx.piece)):
             here = slice(first, first + ctx.piece)
-            logits_nV = ctx.kept[number] if ctx.kept else x_NC[here] @ weight_VC.T
-            slope_nV = ctx.slope(logits_nV, scale_N[here], targets_N[here], gradient_N[here])
+            logits_nV = ctx.kept[number] if ctx.kept else (x_NC[here] @ weight_VC.T).to(ctx.dtype)
+            slope_nV = ctx.slope(logits_nV, scale_N[here], targets_N[here], gradient_N[here]).to(x_NC.dtype)
             dx_NC[here] = slope_nV @ weight_VC
             if dweight_VC.dtype == slope_nV.dtype:
                 dweight_VC.addmm_(slope_nV.T, x_NC[here])
             else:
                 dweight_VC += slope_nV.T @ x_NC[here]
         ctx.kept = None
-        return dx_NC, dweight_VC, None, None, None
+        return dx_NC, dweight_VC, None, None, None, None
 
 
 def losses(
-    x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, el2n: bool = False, compiled: bool = False
+    x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, el2n: bool = False, compiled: bool = False, half: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Nats per target (float32, 0 where IGNORED) and, when asked, EL2N per target, which has no gradient."""
+    """Nats per target (float32, 0 where IGNORED) and, when asked, EL2N per target, which has no gradient.
+
+    half: float32 in and out, but products are of bfloat16.
+    """
     losses_N, norm_N = _Loss.apply(  # type: ignore[no-untyped-call]
-        x_BTC.flatten(0, 1), weight_VC, targets_BT.flatten(), el2n, compiled
+        x_BTC.flatten(0, 1), weight_VC, targets_BT.flatten(), el2n, compiled, half
     )
     return losses_N.view_as(targets_BT), None if norm_N is None else norm_N.view_as(targets_BT)

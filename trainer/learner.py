@@ -145,7 +145,8 @@ class Learner:
 def _model(recipe: Recipe, start: Start, ranks: Ranks) -> tuple[Transformer, Callable[..., Any]]:
     """The model on its device, and what its training calls: the same, or DDP around it."""
     dtype = torch.bfloat16 if memory.dtype_bytes(recipe, ranks.device) == 2 else torch.float32
-    model = Transformer(start.shape, recipe.train.attention, dtype).to(ranks.device)
+    half = memory.half_products(recipe, ranks.device)
+    model = Transformer(start.shape, recipe.train.attention, dtype, half).to(ranks.device)
     if recipe.adapter.rank:
         from trainer import adapters
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from trainer import head
+from trainer import head, products
 from trainer.failures import Failure
 from trainer.model import Shape
 from trainer.recipe import Recipe
@@ -71,12 +71,13 @@ def estimate(
     parameters = shape.num_parameters()
     matrices = shape.depth * shape.matrix_parameters()
     moments = 2 * parameters - (matrices if recipe.optimizer.matrices == "muon" else 0)  # Muon keeps one, AdamW two
-    cast = 0 if width == _FLOAT32 else width * (matrices + shape.vocab * shape.width)
+    copies = width == _BFLOAT16 or lanes * half_products(recipe, device)  # of the weights, for products
+    cast = copies * _BFLOAT16 * (matrices + shape.vocab * shape.width)
     return Estimate(
         weights=_FLOAT32 * parameters + cast,
         gradients=_FLOAT32 * parameters * (lanes + (lanes > 1)),
         optimizer=_FLOAT32 * moments,
-        activations=lanes * tokens * _kept_per_token(shape, recipe.data.sequence_length, width, device),
+        activations=lanes * tokens * _kept(shape, recipe, device),
         logits=lanes * _logits(shape, tokens, width, device, recipe.train.lineage == "full"),
         passing=lanes * tokens * _passing_per_token(shape, width),
         runtime=RUNTIME_BYTES[device.type],
@@ -135,11 +136,14 @@ def available(device: torch.device | str, ranks: int = 1) -> int:
 
 
 def dtype_bytes(recipe: Recipe, device: torch.device) -> int:
-    """Of one number of the arithmetic; weights and moments are float32 whatever it is."""
-    dtype = recipe.train.dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if device.type == "cuda" else "float32"
-    return _BFLOAT16 if dtype == "bfloat16" else _FLOAT32
+    """Of one number between products; weights and moments are float32 whatever it is, and on a CPU all is."""
+    return _FLOAT32 if recipe.train.dtype == "float32" or device.type == "cpu" else _BFLOAT16
+
+
+def half_products(recipe: Recipe, device: torch.device) -> bool:
+    """Whether a CPU multiplies matrices in bfloat16: where it is asked to, or has units for it."""
+    asked = recipe.train.dtype == "bfloat16" or (recipe.train.dtype == "auto" and products.supported())
+    return asked and device.type == "cpu"
 
 
 def _asked(recipe: Recipe, ranks: int) -> int:
@@ -149,22 +153,25 @@ def _asked(recipe: Recipe, ranks: int) -> int:
     return min(recipe.train.micro_batch_tokens or share, share)
 
 
-def _kept_per_token(shape: Shape, length: int, width: int, device: torch.device) -> int:
+def _kept(shape: Shape, recipe: Recipe, device: torch.device) -> int:
     """Bytes that autograd keeps of all layers for one token."""
+    length, width = recipe.data.sequence_length, dtype_bytes(recipe, device)
     queries, keys = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
-    if device.type == "cpu" and width == _FLOAT32:  # fused.py's passes keep what they were given, and scales
+    if device.type == "cpu":  # fused.py's passes keep what they were given, and scales
         norm, mlp = _FLOAT32, (3 if shape.mlp == "swiglu" else 2) * shape.mlp_width
         turned = _FLOAT32 * (queries + keys)
-    else:  # a plain norm on a CPU keeps two float32 copies; a GPU's fused one its input as it is
-        norm, mlp = (
-            2 * _FLOAT32 if device.type == "cpu" else width,
-            (4 if shape.mlp == "swiglu" else 2) * shape.mlp_width,
-        )
+    else:  # a fused norm keeps its input as it is
+        norm, mlp = width, (4 if shape.mlp == "swiglu" else 2) * shape.mlp_width
         turned = norm * (queries + keys) * shape.qk_norm
     inner = 2 * shape.width + 2 * queries + 2 * keys + mlp  # inputs of matrices; q, k, v and the result of attention
     masked = _masked(shape, device) * length * width  # a dense mask as numbers, one copy in each layer
     layer = norm * 2 * shape.width + turned + width * inner + masked
-    return shape.depth * layer + shape.width * (norm + width)
+    if not half_products(recipe, device):
+        return shape.depth * layer + shape.width * (norm + width)
+    # Every matrix keeps a copy of its own of what it reads, in the place of norms' and the gate's one result.
+    copied = (4 + (shape.mlp == "swiglu")) * shape.width + queries + shape.mlp_width
+    layer += _BFLOAT16 * copied - _FLOAT32 * (2 * shape.width + shape.mlp_width)
+    return shape.depth * layer + shape.width * (norm + _BFLOAT16)
 
 
 def _masked(shape: Shape, device: torch.device) -> bool:
@@ -194,7 +201,7 @@ def _remedies(shape: Shape, recipe: Recipe, device: torch.device, ranks: int) ->
     if fitting:
         found.append(f"train.micro_batch_tokens = {fitting[-1] * length} (the same batch in more pieces)")
     half = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, dtype="bfloat16"))
-    if dtype_bytes(recipe, device) > _BFLOAT16 and estimate(shape, half, device, ranks).fits:
+    if device.type != "cpu" and recipe.train.dtype == "float32" and estimate(shape, half, device, ranks).fits:
         found.append('train.dtype = "bfloat16"')
     depth = _fitting_depth(shape, recipe, device, ranks)
     if depth:

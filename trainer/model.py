@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer import attention, head
+from trainer import attention, head, products
 from trainer.attention import Cache, Mask
 from trainer.failures import UsageFailure
 from trainer.head import fusable
@@ -133,12 +133,16 @@ def _check(model: "recipe.Model", width: int, heads: int, kv_heads: int, head_wi
 
 
 class Linear(nn.Linear):
-    """Without bias; the weight is kept in float32 and multiplied in the input's dtype."""
+    """Without bias; the weight is kept in float32 and multiplied in the input's dtype, or as products.py does."""
+
+    half_products = False
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name that torch gives it
+        if self.half_products:
+            return products.product(input, self.weight)
         return F.linear(input, self.weight.to(input.dtype))
 
 
@@ -255,15 +259,26 @@ class Body(nn.Module):
 class Transformer(nn.Module):
     """The model. Parameters are float32; the arithmetic is in `dtype`, so no autocast is needed, nor meant.
 
-    attention: a backend of attention.py, or "auto". `compile()` compiles the layers, each by itself and in place:
-    masks are built outside, where they may read the data.
+    attention: a backend of attention.py, or "auto". half_products: products.py's mixture; `dtype` is float32 then.
+    `compile()` compiles the layers, each by itself and in place: masks are built outside, where they may read the data.
     """
 
-    def __init__(self, shape: Shape, attention: str = "sdpa", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, shape: Shape, attention: str = "sdpa", dtype: torch.dtype = torch.float32, half_products: bool = False
+    ) -> None:
         super().__init__()
-        self.shape, self.attention, self.dtype, self.compiled = shape, attention, dtype, False
+        self.shape, self.attention, self.dtype, self.half_products, self.compiled = (
+            shape,
+            attention,
+            dtype,
+            half_products,
+            False,
+        )
         self.model = Body(shape)
         self.lm_head = None if shape.tied else Linear(shape.width, shape.vocab)
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.half_products = half_products
         self._rotations: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def initialise(self, seed: int) -> None:
@@ -309,7 +324,12 @@ class Transformer(nn.Module):
         el2n: a pair, with ||p - onehot||_2 of every target beside it, from the same pass and without a gradient.
         """
         losses_BT, norm_BT = head.losses(
-            self.hidden(tokens_BT, documents_BT), self.output_weight(), targets_BT, el2n, self.compiled
+            self.hidden(tokens_BT, documents_BT),
+            self.output_weight(),
+            targets_BT,
+            el2n,
+            self.compiled,
+            self.half_products,
         )
         return losses_BT if norm_BT is None else (losses_BT, norm_BT)
 

@@ -107,7 +107,7 @@ class Train:
     micro_batch_tokens: CountOrNone = 0  # of one forward on one rank; 0: all of the rank's share that memory allows
     seed: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU or a CPU with units for it
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on a GPU
     attention: Literal["auto", "sdpa", "flex", "varlen"] = "auto"
     threads: CountOrNone = 0  # of a CPU rank; 0: cores divided by ranks
