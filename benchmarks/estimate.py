@@ -38,8 +38,6 @@ def main() -> int:
     options = parser.parse_args()
     settings = [f'sources.0.files=["{options.input}"]', f"write.split_mb={options.split_mb}"]
     overrides = [word for setting in settings for word in ("--set", setting)]
-    planned = plan(recipes.load(options.recipe, settings))
-    found = estimate(options.recipe, settings, max(1, len(planned.parts) // 10))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tiny").mkdir()
@@ -56,6 +54,9 @@ def main() -> int:
         text = pq.read_table(folder / "run" / "docs", columns=["text"])["text"]
         words = pc.sum(pc.count_substring_regex(text, r"\S+")).as_py()
         sizes = {path: path.stat().st_size for path in (folder / "run").rglob("part-*") if path.is_file()}
+    # Last: it leaves a server of workers, which the builds' children would be waited for with.
+    planned = plan(recipes.load(options.recipe, settings))
+    found = estimate(options.recipe, settings, max(1, len(planned.parts) // 10))
     disk = found.whole.stages_bytes + found.whole.output_bytes
     pairs = [
         ("documents read", found.whole.read, told["read"]),

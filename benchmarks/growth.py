@@ -50,7 +50,7 @@ def builds(source: str, sizes: list[int], workers: int, folder: Path) -> None:
         }[source](SENTENCES)  # fmt: skip
         file = folder / "in.jsonl"
         grown.write(file, texts, documents=size)
-        (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=4.0, most=64 << 20))
+        (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=4.0, most=16 << 20))
         found = watched.build(folder / "recipe.toml", folder / "run", workers)
         told = [found.processor[stage] for stage in STAGES]
         for stage, spent in zip(STAGES, told, strict=True):

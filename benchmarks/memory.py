@@ -3,9 +3,9 @@
     python benchmarks/memory.py [--gb 0.1 1 5] [--compressed-gb 0.3 1] [--workers 1] [--folder DIR] [--no-document]
 
 Text is made by benchmarks/grown.py, one in eight documents a copy, in one JSONL file with a document per line. Then the
-same as one .jsonl.gz, which cannot be cut and is one part however large. Then one document of 200 MB, with the default
-limit of a record (it becomes a ledger row) and with a limit that lets it pass. A size needs some seven times its bytes
-of disk meanwhile. 5 GB take about half an hour on one core.
+same as one .jsonl.gz, which cannot be cut and is one part however large. Then one document of 200 MB, which the limit
+of a record makes a ledger row, and two that it lets pass: of sentences, and of words of one letter. A size needs some
+seven times its bytes of disk meanwhile. 5 GB take about half an hour on one core.
 """
 
 import argparse
@@ -18,11 +18,15 @@ from pathlib import Path
 import grown
 import watched
 
+from corpus.readers import Settings
+
 LIMIT_MB = 1500
 DOCUMENT = 200_000_000
 
 
-def measure(folder: Path, label: str, workers: int, split: float = 4.0, most: int = 64 << 20) -> bool:
+def measure(
+    folder: Path, label: str, workers: int, split: float = 4.0, most: int = Settings().max_record_bytes
+) -> bool:
     """Print the row of the one file `folder`/in.*; whether it stayed below the limit."""
     [file] = folder.glob("in.*")
     (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=split, most=most))
@@ -53,12 +57,23 @@ def main() -> None:
         for size in asked.compressed_gb:
             grown.write(folder / "in.jsonl.gz", grown.lines(asked.sentences), num_bytes=size * 1e9)
             fits.append(measure(folder, f"{size:g} GB in one .jsonl.gz", asked.workers))
-        for most in (64 << 20, 2 * DOCUMENT) if asked.document else ():
-            pool = itertools.cycle(grown.sentences())
-            body = "\\n".join(itertools.islice(pool, DOCUMENT // 120))
-            (folder / "in.jsonl").write_text(f'{{"text": "{body}"}}\n')
-            size = f"{(folder / 'in.jsonl').stat().st_size / 1e6:.0f} MB document"
-            fits.append(measure(folder, f"{size}, at most {most / 1e6:.0f}", asked.workers, most=most))
+        limit = Settings().max_record_bytes
+        for label, letters, body in (
+            (
+                (
+                    "sentences",
+                    DOCUMENT,
+                    "\\n".join(itertools.islice(itertools.cycle(grown.sentences()), DOCUMENT // 120)),
+                ),
+                ("sentences", limit, " ".join(itertools.islice(itertools.cycle(grown.sentences()), limit // 120))),
+                ("words of one letter", limit, " ".join(itertools.islice(itertools.cycle("abcdefghij"), limit // 2))),
+            )
+            if asked.document
+            else ()
+        ):
+            (folder / "in.jsonl").write_text(f'{{"text": "{body[: letters - 100]}"}}\n')
+            size = (folder / "in.jsonl").stat().st_size / 1e6
+            fits.append(measure(folder, f"one document, {size:.0f} MB of {label}", asked.workers))
     sys.exit(not all(fits))
 
 
