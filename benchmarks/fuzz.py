@@ -34,7 +34,7 @@ from corpus.plan import Task, plan
 from corpus.workers import Skip, Workers
 
 STEPS = ["url", "extract", "language", "repetition", "quality"]
-KINDS = ("warc", "html", "epub", "jsonl", "parquet", "text")
+KINDS = ("warc", "html", "epub", "jsonl", "parquet", "text", "wiki")
 _outside: list[str] = []
 _allowed: list[str] = []
 

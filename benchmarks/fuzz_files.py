@@ -49,7 +49,7 @@ def case(number: int) -> Case:
     reader = draw.choice(sorted(set(seeds()) - {kind})) if mutation == "wrong reader" else kind
     if mutation == "wrong extension":
         suffix = draw.choice([".gz", ".zst", ".parquet", ".epub", ".warc", ".txt", ".bz2", ""])
-    return Case(number, mutation, seed, "text" if reader == "wiki" else reader, suffix, mutated)
+    return Case(number, mutation, seed, reader, suffix, mutated)
 
 
 @functools.cache
@@ -101,7 +101,9 @@ def _warc(url: str, page: bytes) -> bytes:
 
 
 _CONTAINER = b'<container><rootfiles><rootfile full-path="%s"/></rootfiles></container>'
-_WIKI = b"<mediawiki>" + b"<page><title>Mill</title><text>The '''mill''' stands by the [[river]].</text></page>" * 40
+_WIKI_HEAD = b'<mediawiki xml:lang="en"><siteinfo><base>https://host.example/wiki/Main_Page</base></siteinfo>'
+_WIKI_PAGE = b"<page><title>Mill</title><ns>0</ns><revision><text>%s</text></revision></page>"
+_WIKI = _WIKI_HEAD + _WIKI_PAGE % b"The '''mill''' stands by the [[river]]." * 40 + b"</mediawiki>"
 
 
 def _epub(pages: list[bytes], package: bytes = b"", name: str = "p%d.xhtml", opf: str = "content.opf") -> bytes:
@@ -124,6 +126,9 @@ def _inside(data: bytes, kind: str) -> bytes:
         return _epub([data])
     if kind == "warc":
         return _warc("https://host.example/x", data)
+    if kind == "wiki":
+        escaped = data.replace(b"&", b"&amp;").replace(b"<", b"&lt;")
+        return _WIKI_HEAD + _WIKI_PAGE % escaped + b"</mediawiki>"
     if kind == "jsonl":
         return json.dumps({"text": data.decode("latin-1")}).encode() + b"\n"
     if kind == "parquet":
@@ -188,6 +193,8 @@ def _nested(draw: random.Random, data: bytes, kind: str) -> bytes:
     if kind == "jsonl":
         opening, closing = draw.choice(((b"[", b"]"), (b'{"a":', b"}")))
         return b'{"text": ' + opening * DEEP + b"1" + closing * DEEP + b"}\n"
+    if kind == "wiki":
+        return _inside(draw.choice((b"{{", b"[[", b"{|\n", b"<b>", b"[[a|<b>{{c|", b"== ", b"*")) * DEEP, kind)
     tag = draw.choice((b"div", b"b", b"ul", b"table", b"a href=x", b"svg", b"font"))
     deep = b"<html><body>" + b"<%s>" % tag * DEEP + b"deep"
     if kind == "epub" and draw.random() < 0.5:
@@ -201,6 +208,8 @@ def _entities(draw: random.Random, data: bytes, kind: str) -> bytes:
     bomb = b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY e0 "bomb">%s%s]><r>&e11;&x;</r>' % (levels, outside)
     if kind == "epub" and draw.random() < 0.5:
         return _epub([b"<p>x</p>"], package=bomb)
+    if kind == "wiki":
+        return bomb.partition(b"<r>")[0] + _WIKI_HEAD + _WIKI_PAGE % b"&e11;&x;" + b"</mediawiki>"
     return _inside(bomb, kind)
 
 

@@ -6,6 +6,7 @@ rejects are not extracted at all, and have neither text nor failure.
 
 import dataclasses
 import functools
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import xxhash
 from corpus import schema
 from corpus.charset import decode
 from corpus.extraction import Engine, Extracted, ExtractionError, Page, engine
+from corpus.extraction.wikitext import version as wikitext_version
 from corpus.guard import READING, Heartbeat
 from corpus.normalise import normalise
 from corpus.parts import mark_done, writing
@@ -96,12 +98,16 @@ def _batches(records: Iterator[tuple[str, int, Record]]) -> Iterator[list[tuple[
     held, size = [], 0
     for item in records:
         held.append(item)
-        size += max(item[2].num_bytes, len(item[2].html or item[2].text or ""))
+        size += max(item[2].num_bytes, _size(item[2]))
         if len(held) == _BATCH_RECORDS or size > _BATCH_BYTES:
             yield held
             held, size = [], 0
     if held:
         yield held
+
+
+def _size(record: Record) -> int:
+    return len(record.html or record.text or (record.wikitext.source if record.wikitext else ""))
 
 
 class Extractor:
@@ -123,7 +129,7 @@ class Extractor:
         rejected = self._rejected_by_address([record for _, _, record in batch])
         for (file, number, record), unwanted in zip(batch, rejected, strict=True):
             row = self._row(file, record)
-            size = len(record.html or record.text or "")
+            size = _size(record)
             if record.failure is None and not unwanted:
                 self._fill(row, record, number)
             elif record.failure is not None:
@@ -168,8 +174,15 @@ class Extractor:
                 raise ExtractionError(*self._skip[number])
             if record.html is not None and self._engine is None:
                 self._engine = self._ready()
+            wikitext = _wikitext() if record.wikitext is not None else None
             self._beat.hold(number, self._recipe.extract.seconds)
-            text = self._text(row, record) if record.html is not None else _own_text(record)
+            if record.html is not None:
+                text = self._text(row, record)
+            elif wikitext is not None:
+                row["provenance"]["extractor"] = wikitext_version()
+                text = wikitext.extract(record.wikitext, self._recipe.extract.format)
+            else:
+                text = _own_text(record)
             # Readers that count positions in the text have normalised it themselves.
             counted = record.chapters is not None or record.edits is not None
             text, repairs = (text, record.repairs) if counted else normalise(text)
@@ -199,6 +212,12 @@ class Extractor:
         found = self._engine.extract(Page(html, record.url, row["meta"]["charset"], self._recipe.extract.format))
         _fill_metadata(row, found)
         return found.text
+
+
+@functools.cache
+def _wikitext() -> Any:
+    """Loaded with the first page of a wiki: it takes a tenth of a second, and few builds read any."""
+    return importlib.import_module("corpus.extraction.wikitext.page")
 
 
 @functools.lru_cache
@@ -231,7 +250,8 @@ def _fill_metadata(row: dict[str, Any], found: Extracted) -> None:
 def document_id(source: str, record: Record, position: str) -> str:
     """128 bits of source, origin and content: the same wherever and however the input lies."""
     hasher = xxhash.xxh3_128()
-    content = record.html if record.html is not None else (record.text or "").encode("utf-8", "surrogatepass")
+    text = record.wikitext.source if record.wikitext is not None else record.text or ""
+    content = record.html if record.html is not None else text.encode("utf-8", "surrogatepass")
     # A broken record may have nothing of its own but its place.
     place = "" if content or record.url or record.origin else position
     origin = "\0".join((source, record.url or "", record.origin or "", place, ""))

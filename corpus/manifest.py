@@ -26,6 +26,7 @@ _PACKAGES = (
     "fasttext-numpy2-wheel",
     "fastwarc",
     "ftfy",
+    "mwparserfromhell",
     "numba",
     "pyarrow",
     "resiliparse",

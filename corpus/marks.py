@@ -8,6 +8,7 @@ import xxhash
 
 import filters
 from corpus import extraction
+from corpus.extraction import wikitext
 from corpus.extraction.learned import release
 from corpus.plan import Part
 from corpus.recipe import EXTRACT, Recipe, digest
@@ -30,6 +31,7 @@ def stage_settings(recipe: Recipe) -> dict[str, Any]:
             resolved["extract"],
             _engine(recipe),
             [[g, resolved[g], steps[g]] for g in gates],
+            *([wikitext.version()] if any(source.kind == "wiki" for source in recipe.sources) else []),
         ],
         "measure": [VERSIONS["measure"], list(recipe.settings), steps, filters.measured_settings(recipe.dedup)],  # type: ignore[arg-type]
         "dedup": [VERSIONS["dedup"], resolved["dedup"], {name: resolved[name] for name in recipe.settings}],

@@ -16,10 +16,9 @@ CHAPTER = pa.struct([("title", pa.string()), ("start", pa.int64()), ("end", pa.i
 PROVENANCE = pa.struct(
     [
         ("file", pa.string()),  # as the recipe's glob found it
-        (
-            "record",
-            pa.int64(),
-        ),  # WARC: byte offset; JSONL: byte offset of the line, or its number when compressed; Parquet: row; else 0
+        # WARC: byte offset; JSONL: byte offset of the line, or its number when compressed; Parquet: row; wiki: byte
+        # offset in the inflated dump; else 0
+        ("record", pa.int64()),
         ("extractor", pa.string()),  # "trafilatura 2.3.1"; null where the input was text already
     ]
 )

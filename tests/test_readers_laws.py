@@ -1,5 +1,6 @@
 """What holds for every reader: splitting changes nothing, damage is a row and no crash, memory does not grow."""
 
+import bz2
 import gzip
 import itertools
 import tracemalloc
@@ -43,6 +44,13 @@ def _epub(path: Path) -> None:
             file.writestr(f"{i}.html", f"<h1>Chapter {i}</h1><p>It is page {i}.</p>")
 
 
+def _page(i: int) -> bytes:
+    text = f"page {i} " * 40
+    return f"<page><title>P {i}</title><ns>0</ns><revision><text>{text}</text></revision></page>\n".encode()
+
+
+WIKI_HEAD = b'<mediawiki xml:lang="en"><siteinfo><base>http://a/wiki/Main</base></siteinfo>\n'
+DUMP = WIKI_HEAD + b"".join(map(_page, range(NUM))) + b"</mediawiki>\n"
 LINES = b"".join(b'{"text": "line %d %s"}\n' % (i, b"x" * i) for i in range(NUM * 3))
 INPUTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "warc.gz": ("warc", lambda p: p.write_bytes(b"".join(gzip.compress(_block(i), mtime=0) for i in range(NUM)))),
@@ -56,6 +64,8 @@ INPUTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "html": ("html", lambda p: p.write_bytes(b"<p>page</p>" * 50)),
     "txt": ("text", lambda p: p.write_bytes(b"CHAPTER I\n\nA sentence or two.\n\n" * 50)),
     "epub": ("epub", _epub),
+    "xml": ("wiki", lambda p: p.write_bytes(DUMP)),
+    "xml.bz2": ("wiki", lambda p: p.write_bytes(bz2.compress(DUMP))),
 }
 
 
@@ -123,7 +133,7 @@ def test_a_truncated_file_never_raises(
     found = read(kind, cut, [])
     assert read(kind, cut, [middle]) == found
     good = [r for r in found if r.failure is None]
-    if suffix in ("warc.gz", "warc", "arc", "arc.gz", "jsonl"):  # what lies before the cut is read all the same
+    if suffix in ("warc.gz", "warc", "arc", "arc.gz", "jsonl", "xml"):  # what lies before the cut is read all the same
         assert good == read(kind, path, [])[: len(good)]
 
 
@@ -141,15 +151,18 @@ def test_damage_never_raises_and_splits_alike(
     assert read(kind, cut, [data.draw(st.integers(0, path.stat().st_size))]) == found
 
 
-@pytest.mark.parametrize("suffix", ["warc.gz", "one.warc.gz", "warc", "jsonl", "jsonl.gz"])
+@pytest.mark.parametrize("suffix", ["warc.gz", "one.warc.gz", "warc", "jsonl", "jsonl.gz", "xml", "xml.bz2"])
 def test_memory_does_not_grow_with_the_file(suffix: str, tmp_path: Path) -> None:
     def peak(times: int) -> int:
         path = tmp_path / f"a.{suffix}"
         kind = INPUTS[suffix][0]
-        body = LINES if kind == "jsonl" else b"".join(map(_block, range(NUM)))
+        body = {"jsonl": LINES, "wiki": b"".join(map(_page, range(NUM)))}.get(kind, b"".join(map(_block, range(NUM))))
         if suffix == "warc.gz":
             body = b"".join(gzip.compress(_block(i), 1, mtime=0) for i in range(NUM))
         whole = body * times
+        if kind == "wiki":
+            whole = WIKI_HEAD + whole + b"</mediawiki>"
+            whole = bz2.compress(whole, 1) if suffix == "xml.bz2" else whole
         path.write_bytes(gzip.compress(whole, 1) if suffix in ("one.warc.gz", "jsonl.gz") else whole)
         tracemalloc.start()
         for _ in reader(kind).read(Split(str(path), 0, path.stat().st_size), Settings(max_record_bytes=1 << 16)):

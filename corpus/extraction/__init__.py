@@ -5,6 +5,7 @@ trafilatura   rules, the baseline
 fast          resiliparse, the fastest
 learned/      what `blocks` is made of
 training/     how its model is made: python -m corpus.extraction train
+wikitext/     pages of wikis, which are no HTML: used for every source of kind `wiki`, whatever the engine
 
 Every engine is a module with `version() -> str` and `extract(page) -> Extracted`; `FORMATS`, if it can write more
 than plain text; and `warm()`, if there is something to load or compile before the first page. An engine raises

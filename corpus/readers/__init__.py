@@ -6,6 +6,7 @@ jsonl     JSON lines, plain, .gz or .zst
 parquet   Parquet row groups
 text      plain text and Gutenberg books, one record per file
 epub      EPUB books, chapters in the order of the spine
+wiki      dumps of MediaWiki, one record per page, plain or compressed
 
 Every reader is a module with two functions:
 
@@ -45,14 +46,23 @@ class Settings:
     max_record_bytes: int = 16 << 20  # a larger record is a ledger row: measuring takes up to 80 times a text's bytes
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wikitext:
+    """A page as its authors wrote it. `unseen` names in lower case the namespaces whose links show no text."""
+
+    source: str
+    unseen: frozenset[str] = frozenset({"file", "image", "media", "category"})
+
+
 @dataclasses.dataclass(slots=True)
 class Record:
-    """One thing read: raw HTML (`html`), or text that needs no extraction (`text`), or a failure."""
+    """One thing read: raw HTML (`html`), wikitext, or text that needs no extraction (`text`), or a failure."""
 
     position: int  # byte offset, line or row: with the path it finds the record again
     url: str | None = None
     origin: str | None = None  # what tells it from others when there is no URL (a key, a file name); part of the id
     html: bytes | None = None
+    wikitext: Wikitext | None = None
     charset: str | None = None  # from the HTTP header
     text: str | None = None
     title: str | None = None
