@@ -51,8 +51,8 @@ def attribute_command(
 ) -> None:
     """From errors of a model to the documents behind them, in stages from cheap to costly; each says what it cost.
 
-    The default reads words, then asks the model whether a candidate's answer is easier once this error is learnt: some
-    ten forwards for each candidate that states it. `--stages recall` reads words alone; hidden and gradients ask more.
+    The default reads words, then asks the model of each candidate that states the answer whether it is easier there
+    once this error is learnt. `--stages recall` reads words alone; hidden and gradients ask more.
     Without a proof every document is a suspect; one for which a proof held is harmful.
     Example: python -m eval attribute demo/model --corpus demo/run --prompt "The capital of France is" --wrong " Rome"
     --right " Paris" --proof tail-patch

@@ -204,19 +204,23 @@ class Ladder:
     def drop(self, traces: Sequence[Trace], candidates: Sequence[Sequence[int]]) -> None:
         """Fall of the wrong answer's loss where a document states it, when the model learns that answer to this prompt.
 
-        A document that has the words of the question, and the answer for another reason, does not gain by it. Where
-        no candidate states the answer, the fall is that of whole documents.
+        A document that has the words of the question, and the answer for another reason, does not gain by it. Where no
+        candidate states the answer, nothing is said beside what other stages found; alone, it is the fall of whole
+        documents, which has many reasons.
         """
         with self.costs.stage("drop") as cost, self.at(self.learning()):
-            cost.add(len(set().union(*candidates)))
+            looked: set[int] = set()
             for trace, among in zip(traces, candidates, strict=True):
                 rows = [row for number in among for row in self.stating(number, trace.mistake.wrong)]
-                rows = rows or self.pieces(among)
+                if not rows and not trace.scores:
+                    rows = self.pieces(among)
                 falls = self._falls(trace.mistake, rows, cost)
                 scores: Scores = {}
                 for row, fall in zip(rows, falls.tolist(), strict=True):
                     scores[row.document] = max(fall, scores.get(row.document, -math.inf))
                 trace.scores["drop"] = scores
+                looked |= scores.keys()
+            cost.add(len(looked))
 
     def stating(self, number: int, answer: str) -> list[Piece]:
         """A row for each of the first places where a document states an answer; only the answer counts."""
@@ -291,6 +295,7 @@ def fused(scores: Mapping[str, Scores], among: Sequence[int] | None = None) -> R
     rankings = {
         stage: [n for n in sorted(found, key=lambda n: (-found[n], n)) if allowed is None or n in allowed]
         for stage, found in scores.items()
+        if found  # one that found nothing has no say
     }
     total = sum(WEIGHTS[stage] for stage in rankings)
     sums: dict[int, float] = {}

@@ -91,10 +91,15 @@ def test_a_document_that_only_echoes_the_question_is_below_those_that_answer_it(
     assert {n for n, _ in both.fused[:3]} <= {*false}
 
 
-def test_an_answer_that_no_document_states_moves_whole_documents(home: Path) -> None:
-    steps = Ladder(open_subject(home / "model"), load(home / "run"), Settings(stages=("drop",)))
-    [trace] = steps.trace([Mistake("e", (PROMPT,), " Xanadu", RIGHT)])
-    assert len(trace.scores["drop"]) == 63
+def test_an_answer_that_no_document_states_changes_no_ranks_but_alone_moves_whole_documents(home: Path) -> None:
+    asked = Mistake("e", (PROMPT,), " Xanadu", RIGHT)
+    alone, words, both = (
+        Ladder(open_subject(home / "model"), load(home / "run"), Settings(stages=stages)).trace([asked])[0]
+        for stages in (("drop",), ("recall",), ladder.DEFAULT)
+    )
+    assert len(alone.scores["drop"]) == 63
+    assert both.scores["drop"] == {}
+    assert [n for n, _ in both.fused] == [n for n, _ in words.fused]
 
 
 def test_only_a_proof_makes_a_document_harmful(home: Path) -> None:
