@@ -5,6 +5,7 @@ dedup       band hashes through a shuffle, candidates verified on their text, ve
 write       verdicts joined back, shards, ledger: one task per part, on the pool
 """
 
+import contextlib
 import functools
 import logging
 import sys
@@ -45,6 +46,7 @@ _CANDIDATES = f"{duplicates.FOLDER}/{duplicates.CANDIDATES}"
 _VERDICTS = f"{duplicates.FOLDER}/part-{{part}}.parquet"
 
 _MOST_REPAIRS = 20  # of damaged files in one build; more is a broken disk
+_ENDED = "a worker process ended while it had work"
 _ATTEMPTS = 3  # at a stage on another runner: a worker that dies costs what it had in hand, not the build
 
 
@@ -287,15 +289,22 @@ def _mend_job_service() -> None:
     It waits for ever for a worker that died (measured: still waiting after 60 s); here the end of the worker's stream
     fails what it had in hand. And it asks for one worker; here for as many as `--direct_num_workers` says.
     """
-    read = worker_handlers.ControlConnection._read
+    read, push = worker_handlers.ControlConnection._read, worker_handlers.ControlConnection.push
     if hasattr(read, "mended"):
         return
 
     def noticing(self: worker_handlers.ControlConnection) -> None:
-        try:
+        with contextlib.suppress(Exception):
             read(self)
-        except Exception:
-            self.abort(RuntimeError("a worker process ended while it had work"))
+        self.ended = True
+        for future in list(self._futures_by_id.values()):
+            future.abort(RuntimeError(_ENDED))
+
+    def asking(self: worker_handlers.ControlConnection, request: Any) -> Any:
+        future = push(self, request)
+        if future is not None and getattr(self, "ended", False):  # it died between two requests: nobody would answer
+            future.abort(RuntimeError(_ENDED))
+        return future
 
     def invoke(self: local_job_service.BeamJob) -> Any:
         self.set_state(beam_job_api_pb2.JobState.RUNNING)
@@ -306,6 +315,7 @@ def _mend_job_service() -> None:
 
     noticing.mended = True  # type: ignore[attr-defined]
     worker_handlers.ControlConnection._read = noticing
+    worker_handlers.ControlConnection.push = asking
     local_job_service.BeamJob._invoke_runner = invoke
 
 

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from conftest import prose, warc_member
 from local_store import BUCKET, local_store, reached
 
-from corpus import elsewhere
+from corpus import elsewhere, pipeline
 from corpus.build import build
 from corpus.fetch import fetch
 from corpus.recipe import RecipeError
@@ -204,6 +207,30 @@ def test_workers_that_share_nothing_but_a_store_make_the_same_corpus(folder: Pat
     for kind in FOLDERS:
         for path in (folder / "here" / kind).iterdir():
             assert path.read_bytes() == (folder / "fetched" / kind / path.name).read_bytes()
+
+
+def test_whoever_asks_a_dead_worker_is_told_whenever_it_died() -> None:
+    """Before, between and after requests; Beam's own connection would wait for ever in two of the three."""
+    pipeline._mend_job_service()
+    connection = worker_handlers.ControlConnection()
+    connection.set_input(iter(()))  # a stream that ends at once, without an error
+    connection._read_thread.join()
+    late = connection.push(beam_fn_api_pb2.InstructionRequest())
+    with pytest.raises(RuntimeError, match="ended while it had work"):
+        late.get(timeout=5)
+
+    def broken() -> Iterator[Any]:
+        asked.wait(5)
+        raise OSError("connection reset")
+        yield
+
+    asked = threading.Event()
+    other = worker_handlers.ControlConnection()
+    other.set_input(broken())
+    early = other.push(beam_fn_api_pb2.InstructionRequest())
+    asked.set()
+    with pytest.raises(RuntimeError, match="ended while it had work"):
+        early.get(timeout=5)
 
 
 def test_a_relative_input_is_refused_before_any_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,12 +142,13 @@ def test_ranks_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) ->
 
 
 PEAK = """
-import resource, torch
+import torch
+from trainer import products
 from trainer.model import Transformer, shape_of
 from trainer.optimizer import Optimizers
 from trainer.recipe import Model, Recipe
 torch.set_num_threads(1)
-model = Transformer(shape_of(Model(depth={depth}), 2048))
+model = Transformer(shape_of(Model(depth={depth}), 2048), half_products=products.supported())
 model.initialise(0)
 optimizers = Optimizers(model.matrices(), model.rest(), Recipe().optimizer)
 tokens = torch.randint(0, 2048, ({rows}, 128))
@@ -155,7 +156,8 @@ for _ in range(2):
     model(tokens, tokens, torch.arange(128).expand({rows}, 128) // 50).sum().backward()
     optimizers.step()
     optimizers.zero_grad()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# ru_maxrss would be that of the process that started this one, where that was larger
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
 """
 
 
@@ -164,4 +166,5 @@ def test_a_process_takes_about_what_was_told(depth: int, rows: int) -> None:
     code, root = PEAK.format(depth=depth, rows=rows), Path(__file__).parent.parent
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     recipe = Recipe(model=Model(depth=depth), data=Data(sequence_length=128), train=Train(batch_tokens=128 * rows))
-    assert estimate(shape_of(recipe.model, 2048), recipe, "cpu").total == pytest.approx(int(run.stdout), rel=0.4)
+    told, took = estimate(shape_of(recipe.model, 2048), recipe, "cpu").total, int(run.stdout) * 1024
+    assert 0.7 * took < told < 1.7 * took  # kernels that are compiled, rather than read, take 200 MB more
