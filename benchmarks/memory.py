@@ -21,15 +21,18 @@ import watched
 from corpus.readers import Settings
 
 LIMIT_MB = 1500
-DOCUMENT = 200_000_000
+MOST = Settings().max_record_bytes
+CASES = (  # one document each: of what, fewest bytes of one on average, bytes in all
+    ("sentences", grown.sentences, 100, 200_000_000),
+    ("sentences", grown.sentences, 100, MOST),
+    ("words of one letter", lambda: "abcdefghij", 2, MOST),
+)
 
 
-def measure(
-    folder: Path, label: str, workers: int, split: float = 4.0, most: int = Settings().max_record_bytes
-) -> bool:
+def measure(folder: Path, label: str, workers: int) -> bool:
     """Print the row of the one file `folder`/in.*; whether it stayed below the limit."""
     [file] = folder.glob("in.*")
-    (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=split, most=most))
+    (folder / "recipe.toml").write_text(grown.RECIPE.format(file=file, split=4.0, most=MOST))
     found = watched.build(folder / "recipe.toml", folder / "run", workers)
     told = found.manifest
     print(f"| {label} | {told['read']:,} | {told['docs']:,} | {found.row} | {found.seconds['total']:.0f} |", flush=True)
@@ -57,23 +60,10 @@ def main() -> None:
         for size in asked.compressed_gb:
             grown.write(folder / "in.jsonl.gz", grown.lines(asked.sentences), num_bytes=size * 1e9)
             fits.append(measure(folder, f"{size:g} GB in one .jsonl.gz", asked.workers))
-        limit = Settings().max_record_bytes
-        for label, letters, body in (
-            (
-                (
-                    "sentences",
-                    DOCUMENT,
-                    "\\n".join(itertools.islice(itertools.cycle(grown.sentences()), DOCUMENT // 120)),
-                ),
-                ("sentences", limit, " ".join(itertools.islice(itertools.cycle(grown.sentences()), limit // 120))),
-                ("words of one letter", limit, " ".join(itertools.islice(itertools.cycle("abcdefghij"), limit // 2))),
-            )
-            if asked.document
-            else ()
-        ):
-            (folder / "in.jsonl").write_text(f'{{"text": "{body[: letters - 100]}"}}\n')
-            size = (folder / "in.jsonl").stat().st_size / 1e6
-            fits.append(measure(folder, f"one document, {size:.0f} MB of {label}", asked.workers))
+        for label, words, least, size in CASES if asked.document else ():
+            body = " ".join(itertools.islice(itertools.cycle(words()), size // least))[: size - 100]
+            (folder / "in.jsonl").write_text(f'{{"text": "{body}"}}\n')
+            fits.append(measure(folder, f"one document, {size / 1e6:.0f} MB of {label}", asked.workers))
     sys.exit(not all(fits))
 
 

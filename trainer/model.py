@@ -267,13 +267,8 @@ class Transformer(nn.Module):
         self, shape: Shape, attention: str = "sdpa", dtype: torch.dtype = torch.float32, half_products: bool = False
     ) -> None:
         super().__init__()
-        self.shape, self.attention, self.dtype, self.half_products, self.compiled = (
-            shape,
-            attention,
-            dtype,
-            half_products,
-            False,
-        )
+        self.shape, self.attention, self.compiled = shape, attention, False
+        self.dtype, self.half_products = dtype, half_products
         self.model = Body(shape)
         self.lm_head = None if shape.tied else Linear(shape.width, shape.vocab)
         for module in self.modules():
