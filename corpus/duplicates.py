@@ -13,9 +13,7 @@ its worker died or beside another that does the same: it changes no file that it
 """
 
 import itertools
-import mmap
 import operator
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -294,19 +292,20 @@ def settle(folder: Path, settings: Settings, runs: Sequence[str], item: Batch, s
     """Decide about a batch. `runs` name the earlier run of each earlier part."""
     batch, described, met = item
     path = folder / f"settled-{batch:06}.arrow"
-    ranks = pa.concat_tables([table for ranked, _ in described for table in _ranks_of(ranked, batch)])
-    with _Sets(folder) as sets:
+    ranks = pa.concat_tables([table for ranked, _ in described for table in _of_batch(ranked, batch)])
+    with shingles.Sets(folder) as sets:
         for _, shingled in described:
-            sets.add(shingled, batch)
+            for table in _of_batch(shingled, batch):
+                sets.add(table)
         memberships = ((space, *_memberships(file, batch)) for space, file in sorted(met))
-        outcome = resolve.decide(memberships, ranks, sets.arrays(), settings, let_go=sets.let_go)
+        outcome = resolve.decide(memberships, ranks, sets, settings)
     table = outcome.verdicts.append_column("kept_in", _named(runs, outcome.keepers))
     with writing_arrow(path, table.schema) as out:
         out.write_table(table)
     return path, {"rejected": table.num_rows, "compared": outcome.compared, "capped": outcome.capped}
 
 
-def _ranks_of(path: Path, batch: int) -> Iterator[pa.Table]:
+def _of_batch(path: Path, batch: int) -> Iterator[pa.Table]:
     for found in record_batches(path):
         table = pa.Table.from_batches([found])
         yield table.filter(pc.equal(table["batch"], batch)).drop_columns(["batch"])
@@ -323,47 +322,6 @@ def _named(runs: Sequence[str], refs: U64) -> pa.Array:
     """For each docref of a keeper the earlier run that has it; null where it is in the run being built."""
     places = (refs >> np.uint64(32)).astype(np.int64) - buckets.EARLIER
     return pa.array([runs[place] if place >= 0 else None for place in places.tolist()], pa.string())
-
-
-class _Sets:
-    """The shingle sets of a batch in a file without a name, mapped: what was read of it can be let go again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._refs: list[U64] = [np.zeros(0, np.uint64)]
-        self._sizes: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
-        self._map: mmap.mmap | None = None
-
-    def __enter__(self) -> "_Sets":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-    def add(self, path: Path, batch: int) -> None:
-        """Those of a file that are of a batch."""
-        for table in record_batches(path):
-            refs = table["docref"].to_numpy()
-            rows = np.flatnonzero(table["batch"].to_numpy() == batch)
-            sets = table["shingles"].take(pa.array(rows))
-            self._file.write(sets.flatten().to_numpy().data)
-            self._refs.append(refs[rows])
-            self._sizes.append(np.diff(sets.offsets.to_numpy()))
-
-    def arrays(self) -> resolve.Sets:
-        self._file.flush()
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._sizes))]).astype(np.int64)
-        values = np.zeros(0, np.uint64)
-        if offsets[-1]:
-            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-            values = np.frombuffer(self._map, np.uint64)
-        for array in (values, offsets):
-            array.flags.writeable = False
-        return np.concatenate(self._refs), values, offsets
-
-    def let_go(self) -> None:
-        if self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def deliver(item: tuple[list[Path], Group], skip: Skip, heartbeat: Path) -> None:

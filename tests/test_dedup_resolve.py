@@ -1,5 +1,6 @@
 """Resolving: the lexicographically first maximal independent set of the verified pairs, against a naive one."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,17 @@ def test_what_is_missing_is_named() -> None:
         resolve.resolve(collided, ranks, sets.slice(0, 2), LOOSE)
     shuffled = resolve.resolve(collided, ranks.take([2, 0, 1]), sets.take([1, 2, 0]), LOOSE)
     assert shuffled.verdicts.equals(resolve.resolve(collided, ranks, sets, LOOSE).verdicts)
+
+
+def test_sets_that_cannot_be_read_are_an_error() -> None:
+    collided, ranks, table = crafted([[1, 2], [1, 2]])
+    met = [(3, *buckets.unpack(collided[3][0]))]
+    with shingles.Sets() as sets:
+        sets.add(table)
+        assert resolve.decide(met, ranks, sets, LOOSE).verdicts.num_rows == 1
+        os.ftruncate(sets.reading().file, 8)
+        with pytest.raises(OSError, match="2 sets of shingles could not be read"):
+            resolve.decide(met, ranks, sets, LOOSE)
 
 
 def test_equal_hashes_of_unequal_texts_are_no_duplicates() -> None:

@@ -7,7 +7,7 @@ order of rank, of the graph of verified pairs: no union-find, whose chains rejec
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,7 @@ _ORDER = {
     "source": ("source_rank", "ascending"),
 }
 MAX_KEEPERS = 1000
-_MOST_READ = 12 << 20  # shingles, of 8 bytes
 Met = tuple[int, U64, U64]  # space, hashes or bucket numbers with equal ones side by side, docrefs
-Sets = tuple[U64, U64, I64]  # docrefs, ascending, shingles, and where those of each begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,23 +73,23 @@ def resolve(
 ) -> Outcome:
     """`decide` on payloads: `buckets.by_space`, the `ranks` of all parts, and the sets of `shingles.needed`."""
     met = ((space, *buckets.unpack(payload)) for space in sorted(collisions) for payload in collisions[space])
-    return decide(met, ranks, shingles.arrays(shingle_sets), settings, max_keepers)
+    with shingles.Sets() as sets:
+        sets.add(shingle_sets)
+        return decide(met, ranks, sets, settings, max_keepers)
 
 
 def decide(
     met: Iterable[Met],
     ranks: pa.Table,
-    sets: Sets,
+    sets: shingles.Sets,
     settings: Settings,
     max_keepers: int = MAX_KEEPERS,
-    let_go: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Decide among the candidates. Those of earlier runs are settled: keepers all of them, before any other.
 
     `met` comes in order of space and has at least whole connected components; `ranks` has every candidate; `sets` has
-    those whose text is needed. At most the `max_keepers` best keepers of a bucket are compared. `let_go` is called
-    whenever the sweep has read some 100 MB of sets: they may lie in a file. Raises ValueError where a candidate is in
-    none of them.
+    those whose text is needed. At most the `max_keepers` best keepers of a bucket are compared. Raises ValueError where
+    a candidate is in none of them, OSError where a set cannot be read.
     """
     ranks = ranks if _ascending(ranks) else ranks.sort_by("docref")
     refs = ranks["docref"].to_numpy()
@@ -100,17 +98,16 @@ def decide(
     order = _order(ranks, settings.keep)
     order = np.concatenate([order[settled[order]], order[~settled[order]]])
     texts = _codes(ranks["exact"])
-    set_of = _set_of(sets[0], refs, texts)
+    set_of = _set_of(sets.docrefs, refs, texts)
     if missing := without_set(set_of, *members):
         raise ValueError(f"shingle_sets: {missing} near candidates have none; it needs those of `shingles.needed`")
     keeper, kind = np.full(refs.size, -1, np.int32), np.full(refs.size, -1, np.int8)
     evidence = np.zeros((refs.size, 3))
     swept = state(order, members[2].size, members[1].size)
-    place, ids = 0, _codes(ranks["id"])
-    while place < order.size:
-        place = sweep(place, _MOST_READ, order, settled, *members, ids, texts, set_of, *sets[1:],
-                      settings.min_jaccard, max_keepers, swept, keeper, kind, evidence)  # fmt: skip
-        let_go()
+    sweep(order, settled, *members, _codes(ranks["id"]), texts, set_of, sets.reading(), settings.min_jaccard,
+          max_keepers, swept, keeper, kind, evidence)  # fmt: skip
+    if swept.counts[3]:
+        raise OSError(f"{swept.counts[3]} sets of shingles could not be read from their temporary file")
     verdicts = _verdicts(ranks, keeper, kind, evidence)
     return Outcome(verdicts, int(swept.counts[0]), int(swept.counts[1]), refs[keeper[keeper >= 0]])
 

@@ -1,14 +1,16 @@
 """Sets of shingles of the documents that LSH proposes: what the exact Jaccard similarity is computed from.
 
-They are one Arrow table, so that parts can be measured apart, written as IPC files and mapped into memory.
+They are Arrow tables, so that parts can be measured apart and written as IPC files.
 """
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from corpus.dedup import buckets
+from corpus.dedup import buckets, sweep
 from corpus.dedup.buckets import U64
 from filters.kernels import signature
 
@@ -37,21 +39,36 @@ def measure(text: signature.Text, docrefs: U64, shingle_words: int) -> pa.Table:
     return pa.Table.from_arrays([pa.array(docrefs, pa.uint64()), sets], schema=SCHEMA)
 
 
-def arrays(table: pa.Table) -> tuple[U64, U64, signature.I64]:
-    """(docrefs, values, offsets) without a copy where the table has one chunk; docrefs are sorted.
+class Sets:
+    """Sets of many documents in a file without a name, and which are where: a batch of them need not fit in memory."""
 
-    Set i is `values[offsets[i]:offsets[i + 1]]`. All read-only.
-    """
-    if table.num_rows and not _ascending(table):
-        table = table.sort_by("docref")
-    column: Any = table["shingles"].combine_chunks()
-    flat = [table["docref"].to_numpy(), column.values.to_numpy(), column.offsets.to_numpy()]
-    views = [np.ascontiguousarray(array).view() for array in flat]
-    for view in views:
-        view.flags.writeable = False
-    return views[0], views[1], views[2]
+    def __init__(self, folder: Path | None = None) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._refs: list[U64] = [np.zeros(0, np.uint64)]
+        self._sizes: list[signature.I64] = [np.zeros(0, np.int64)]
 
+    def __enter__(self) -> "Sets":
+        return self
 
-def _ascending(table: pa.Table) -> bool:
-    refs = table["docref"].to_numpy()
-    return bool((refs[1:] > refs[:-1]).all())
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, sets: pa.Table) -> None:
+        """The rows of a table of `SCHEMA`."""
+        for batch in sets.select(SCHEMA.names).to_batches():
+            column: Any = batch["shingles"]
+            self._file.write(column.flatten().to_numpy().data)
+            self._refs.append(batch["docref"].to_numpy())
+            self._sizes.append(np.diff(column.offsets.to_numpy()))
+
+    @property
+    def docrefs(self) -> U64:
+        """The document of each set, in the order of the file."""
+        return np.concatenate(self._refs)
+
+    def reading(self) -> sweep.Sets:
+        """For `sweep`, once all are added."""
+        self._file.flush()
+        sizes = np.concatenate(self._sizes)
+        mine, other = np.empty((2, sizes.max(initial=0)), np.uint64)
+        return sweep.Sets(self._file.fileno(), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), mine, other)

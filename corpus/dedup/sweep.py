@@ -1,13 +1,15 @@
 """The compiled loop behind `resolve`: documents from best to worst, each against the keepers of its buckets.
 
 Documents, buckets, ids and texts are numbers here. A bucket's kind is its index in `resolve.KINDS`; the buckets of a
-document come in order of kind.
+document come in order of kind. Sets of shingles are read from their file two at a time: mapped, the file would count
+as memory, by up to 2 MiB for each set that is read.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
 from filters.kernels.compiled import compiled
 
@@ -18,10 +20,20 @@ I8 = npt.NDArray[np.int8]
 F64 = npt.NDArray[np.float64]
 
 RECORD, URL, EXACT, NEAR = 0, 1, 2, 3
+_pread: Any = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
+
+
+class Sets(NamedTuple):
+    """The shingles of every set, sorted and unique: set i is [offsets[i]:offsets[i + 1]] of the file."""
+
+    file: int  # a descriptor
+    offsets: I64
+    mine: U64  # room for the largest
+    other: U64
 
 
 class State(NamedTuple):
-    """What the sweep knows so far; it may stop and go on."""
+    """What the sweep knows so far."""
 
     rank: I64  # place of each document in the order
     lists: I32  # keepers of a bucket, best first: first and last link
@@ -29,7 +41,7 @@ class State(NamedTuple):
     sizes: I32  # keepers of a bucket, those beyond `max_keepers` too
     shared: I32  # bands that a document shares with the one in hand
     met: I32
-    counts: I64  # pairs compared, documents capped, links used
+    counts: I64  # pairs compared, documents capped, links used, sets that could not be read
 
 
 def state(order: I64, num_buckets: int, num_memberships: int) -> State:
@@ -42,14 +54,12 @@ def state(order: I64, num_buckets: int, num_memberships: int) -> State:
         np.zeros(num_buckets, np.int32),
         np.zeros(order.size, np.int32),
         np.empty(order.size, np.int32),
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
     )
 
 
 @compiled
 def sweep(
-    start: int,
-    most_read: int,
     order: I64,
     settled: npt.NDArray[np.bool_],
     doc_offsets: I64,
@@ -58,23 +68,17 @@ def sweep(
     ids: I32,
     texts: I32,
     set_of: I32,
-    values: U64,
-    offsets: I64,
+    sets: Sets,
     min_jaccard: float,
     max_keepers: int,
     state: State,
     keeper: I32,
     kind: I8,
     evidence: F64,
-) -> int:
-    """Fill keeper (a row, or -1: kept), kind and evidence (jaccard, containment, bands) from place `start` on.
-
-    Returns the place to go on from: it stops once some `most_read` shingles were read, so that memory can be let go.
-    """
+) -> None:
+    """Fill keeper (a row, or -1: kept), kind and evidence (jaccard, containment, bands)."""
     rank, lists, links, sizes, shared, met, counts = state
-    read = 0
-    for place in range(start, order.size):
-        doc = order[place]
+    for doc in order:
         mine = doc_buckets[doc_offsets[doc] : doc_offsets[doc + 1]]
         found, how = -1, -1
         if not settled[doc]:
@@ -84,9 +88,8 @@ def sweep(
             else:
                 num_met, capped = _meet(mine, bucket_kind, sizes, max_keepers, lists, links, shared, met)
                 near = met[:num_met]
-                found, size = _best(doc, near, set_of, values, offsets, rank, shared, min_jaccard, evidence)
+                found = _best(doc, near, set_of, sets, rank, shared, min_jaccard, evidence, counts)
                 how = NEAR
-                read += size
                 counts[0] += num_met
                 counts[1] += capped
                 shared[near] = 0
@@ -94,9 +97,6 @@ def sweep(
             keeper[doc], kind[doc] = found, how
         else:
             _enlist(doc, mine, sizes, max_keepers, lists, links, counts)
-        if read > most_read:
-            return place + 1
-    return order.size
 
 
 @compiled
@@ -146,31 +146,43 @@ def _best(
     doc: int,
     near: I32,
     set_of: I32,
-    values: U64,
-    offsets: I64,
+    sets: Sets,
     rank: I64,
     shared: I32,
     min_jaccard: float,
     evidence: F64,
-) -> tuple[int, int]:
-    """The keeper of highest Jaccard similarity from `min_jaccard` up, ties by rank, with its evidence; or -1.
-
-    And how many shingles were read.
-    """
-    best, best_jaccard, read = -1, 0.0, 0
+    counts: I64,
+) -> int:
+    """The keeper of highest Jaccard similarity from `min_jaccard` up, ties by rank, with its evidence; or -1."""
+    best, best_jaccard = -1, 0.0
+    if set_of[doc] < 0 or not near.size:
+        return best
+    a = _read(set_of[doc], sets, sets.mine, counts)
     for other in near:
-        if set_of[doc] < 0 or set_of[other] < 0:
+        if set_of[other] < 0:
             continue
-        a = values[offsets[set_of[doc]] : offsets[set_of[doc] + 1]]
-        b = values[offsets[set_of[other]] : offsets[set_of[other] + 1]]
-        read += a.size + b.size
+        b = _read(set_of[other], sets, sets.other, counts)
         common = _common(a, b)
         jaccard = common / (a.size + b.size - common)
         better = jaccard > best_jaccard or (jaccard == best_jaccard and rank[other] < rank[best])
         if jaccard >= min_jaccard and better:
             best, best_jaccard = other, jaccard
             evidence[doc, 0], evidence[doc, 1], evidence[doc, 2] = jaccard, common / a.size, shared[other]
-    return best, read
+    return best
+
+
+@compiled
+def _read(number: int, sets: Sets, room: U64, counts: I64) -> U64:
+    """A set, in `room`."""
+    start, size = sets.offsets[number], sets.offsets[number + 1] - sets.offsets[number]
+    done = 0
+    while done < 8 * size:
+        got = _pread(sets.file, room.ctypes.data + done, 8 * size - done, 8 * start + done)
+        if got <= 0:
+            counts[3] += 1
+            break
+        done += got
+    return room[:size]
 
 
 @compiled
