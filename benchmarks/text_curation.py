@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import resampled
-from curation import ROOT, SHARED, Seconds, theirs, timed
+from curation import ROOT, SHARED, Seconds, our_python, theirs, timed
 
 RECIPE = ROOT / "corpus" / "recipes" / "jsonl.toml"
 # As datatrove runs C4 for FineWeb, and nothing that FineWeb has not.
@@ -34,7 +34,7 @@ def ours(texts: Path, run: Path, workers: int) -> tuple[Seconds, str, dict[str, 
     """Seconds, what was kept, and the seconds of each stage."""
     shutil.rmtree(run, ignore_errors=True)
     sets = [word for setting in overrides(texts) for word in ("--set", setting)]
-    command = [sys.executable, "-m", "corpus", "build", RECIPE, "--out", run, "--workers", str(workers), *sets]
+    command = [our_python(), "-m", "corpus", "build", RECIPE, "--out", run, "--workers", str(workers), *sets]
     seconds = timed(command, run.with_suffix(".log"))
     told = json.loads((run / "manifest.json").read_text())
     clock = json.loads((run / "stages" / "timing.json").read_text())

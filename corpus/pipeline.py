@@ -20,6 +20,7 @@ from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.runner import PipelineRunner, create_runner
+from apache_beam.runners.worker import statesampler
 
 from corpus import corrections, duplicates, elsewhere, marks, measure, tombstones, transforms
 from corpus.against import FOLDER, earlier
@@ -47,6 +48,7 @@ _VERDICTS = f"{duplicates.FOLDER}/part-{{part}}.parquet"
 
 _MOST_REPAIRS = 20  # of damaged files in one build; more is a broken disk
 _ENDED = "a worker process ended while it had work"
+_SAMPLING_MS = 10
 _ATTEMPTS = 3  # at a stage on another runner: a worker that dies costs what it had in hand, not the build
 
 
@@ -80,6 +82,7 @@ class Build:
         self._workers = workers
         self._mirror = mirror
         self._options = PipelineOptions(list(beam_options))
+        _sample_often()
         self._runner = _runner(self._options)
         # Here one bundle hands all tasks to the pool; elsewhere they must be spread, or one worker has them all.
         self._spread = workers is None
@@ -281,6 +284,11 @@ def _run(pipeline: beam.Pipeline, failures: list[Exception]) -> None:
         raise
     finally:
         log.disabled = False
+
+
+def _sample_often() -> None:
+    """Beam ends each bundle by waiting for a thread that counts, and sleeps longer and longer: up to 0.2 s."""
+    statesampler.StateSampler.__init__.__defaults__ = (_SAMPLING_MS,)
 
 
 def _mend_job_service() -> None:

@@ -5,25 +5,30 @@ compiled kernels and numba's registries, each worker pays a hundredth, also one 
 """
 
 import contextlib
+import gc
 
-import pyarrow as pa
-
-import corpus.documents
-import corpus.duplicates
-import corpus.write  # noqa: F401
-from corpus.dedup import Settings
-from corpus.dedup.keys import keys
 from corpus.workers import die_with_parent
-from filters.kernels.text import segments
 
 
 def load() -> None:
     """Bring in the kernels that every recipe uses, compiled where they never were."""
+    import pyarrow as pa
+
+    import corpus.documents
+    import corpus.duplicates
+    import corpus.write  # noqa: F401
+    from corpus.dedup import Settings
+    from corpus.dedup.keys import keys
+    from filters.kernels.text import segments
+
     text = pa.array(["Rain fell."], pa.large_string())
     segments(text)
     keys(pa.table({"id": ["a"], "url": ["b"], "text": text, "date": ["c"], "source": ["d"]}), Settings())
 
 
 die_with_parent()
+gc.disable()  # what is loaded stays: nothing to collect here, and workers need not look through it either
 with contextlib.suppress(Exception):  # a worker fails in its own words, where somebody hears it
     load()
+gc.freeze()
+gc.enable()

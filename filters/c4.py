@@ -21,6 +21,7 @@ _SENTENCE_END = (
     rf"(?:[^\s\p{{Z}}]{{2}}|[^\s\p{{Z}}\p{{L}}]){_ENDS}(?:{_SPACE}+[^\s\p{{Z}}\p{{Ll}}]|{_SPACE}*\z)|{_WIDE_ENDS}"
 )
 _FINISHED = rf"(?:{_ENDS}|{_WIDE_ENDS}){_SPACE}*\z"
+_LOREM_IPSUM = "[Ll][Oo][Rr][Ee][Mm] [Ii][Pp][Ss][Uu][Mm]"  # as C4 lower-cases; RE2's own folding has ſ for an s
 # The lists of these languages hold words of scripts without spaces, and are searched inside words too.
 _WITHOUT_BOUNDARIES = ("ja", "th", "zh")
 
@@ -50,7 +51,7 @@ class C4:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     bad_words: tuple[str, ...] = ()
     min_sentences: int = threshold(3)
@@ -68,14 +69,14 @@ class C4:
     def measure(self, docs: pa.Table) -> pa.Table:
         """How long a page is, and how often each of the things occurs in it."""
         text = pc.fill_null(docs["text"].cast(pa.large_string()), "")
-        lower = pc.utf8_lower(text)
-        patterns = [_pattern(path) for path in self.bad_words]
-        found = [pc.count_substring_regex(lower, pattern) for pattern in patterns]
+        lower = pc.utf8_lower(text) if self.bad_words else text
+        found = [pc.count_substring_regex(lower, _pattern(path)) for path in self.bad_words]
+        # RE2 looks for the first letter of a pattern at 3 to 25 GB/s; Arrow's own search for a plain string at 0.6.
         columns = {
             "characters": pc.utf8_length(text),
             "sentences": _sentences(text),
-            "lorem_ipsum": pc.count_substring(lower, "lorem ipsum"),
-            "curly_brackets": pc.count_substring(text, "{"),
+            "lorem_ipsum": pc.count_substring_regex(text, _LOREM_IPSUM),
+            "curly_brackets": pc.count_substring_regex(text, r"\{"),
             "bad_words": functools.reduce(pc.add, found, pa.array([0] * len(text), pa.int64())),
         }
         return pa.table({name: column.cast(pa.int64()) for name, column in columns.items()})

@@ -94,9 +94,18 @@ def _spans(s: Segments, limits: Limits, scratch: U8, out: Spans) -> int:
             if rule != _KEPT:
                 end = at + characters + (s.line_end[n] < s.offsets[row + 1])
                 found = _put(out, found, row, rule, at, end)
-            elif limits.citations:
+            elif limits.citations and _brackets(s.data[s.line_start[n] : s.line_last[n]]):
                 found = _put_citations(s, n, row, at, out, found)
             at += characters + 1
+    return found
+
+
+@compiled
+def _brackets(line: U8) -> int:
+    """How many brackets open: a loop that compares 32 bytes at once, where most lines have none."""
+    found = 0
+    for b in line:
+        found += b == _OPEN
     return found
 
 
@@ -150,24 +159,32 @@ def _equal(data: U8, i: Any, end: Any, phrase: U8) -> bool:
 @compiled
 def _verdict(s: Segments, n: Any, limits: Limits, scratch: U8) -> Any:
     """The first rule that the line breaks, judged on its stripped lower-case copy without citation marks."""
-    size = 0
-    i = s.line_first[n]
-    while i < s.line_last[n]:
-        b = s.data[i]
-        if b == _OPEN and limits.citations:
-            cut = _citation(s.data, i, s.line_last[n])
-            if cut:
-                i += cut
-                continue
-        scratch[size] = b + 32 if 65 <= b <= 90 else b
-        size += 1
-        i += 1
+    size = _lowered(s.data[s.line_first[n] : s.line_last[n]], limits.citations, scratch)
     line = scratch[:size]
     if limits.marks_needed and not _is_finished(line, limits.is_mark):
         return UNPUNCTUATED
-    if _num_words(line, limits.flags) < limits.min_words:
+    if _is_short(line, limits.flags, limits.min_words):
         return SHORT
     return _phrase(line, limits)
+
+
+@compiled
+def _lowered(line: U8, citations: bool, out: U8) -> int:
+    """Write a line with A-Z as a-z and, where they count, without citation marks; how many bytes."""
+    if not (citations and _brackets(line)):
+        for i in range(len(line)):
+            out[i] = line[i] | ((np.uint8(line[i] - 65) < 26) << 5)
+        return len(line)
+    size = i = 0
+    while i < len(line):
+        cut = _citation(line, i, len(line)) if line[i] == _OPEN else 0
+        if cut:
+            i += cut
+            continue
+        out[size] = line[i] | ((np.uint8(line[i] - 65) < 26) << 5)
+        size += 1
+        i += 1
+    return size
 
 
 @compiled
@@ -184,11 +201,11 @@ def _is_finished(line: U8, is_mark: Any) -> bool:
 
 
 @compiled
-def _num_words(line: U8, flags: U8) -> int:
+def _is_short(line: U8, flags: U8, min_words: int) -> bool:
     words = 0
     in_word = False
     i = 0
-    while i < len(line):
+    while i < len(line) and words < min_words:
         c, size = code_point(line, i)
         if flags[c] & SPACE:
             in_word = False
@@ -196,7 +213,7 @@ def _num_words(line: U8, flags: U8) -> int:
             in_word = True
             words += 1
         i += size
-    return words
+    return words < min_words
 
 
 @compiled
