@@ -293,7 +293,7 @@ def settle(folder: Path, settings: Settings, runs: Sequence[str], item: Batch, s
     batch, described, met = item
     path = folder / f"settled-{batch:06}.arrow"
     ranks = pa.concat_tables([table for ranked, _ in described for table in _of_batch(ranked, batch)])
-    with shingles.Sets(folder) as sets:
+    with shingles.SetFile(folder) as sets:
         for _, shingled in described:
             for table in _of_batch(shingled, batch):
                 sets.add(table)

@@ -208,7 +208,7 @@ def test_what_is_missing_is_named() -> None:
 def test_sets_that_cannot_be_read_are_an_error() -> None:
     collided, ranks, table = crafted([[1, 2], [1, 2]])
     met = [(3, *buckets.unpack(collided[3][0]))]
-    with shingles.Sets() as sets:
+    with shingles.SetFile() as sets:
         sets.add(table)
         assert resolve.decide(met, ranks, sets, LOOSE).verdicts.num_rows == 1
         os.ftruncate(sets.reading().file, 8)

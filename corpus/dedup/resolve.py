@@ -73,7 +73,7 @@ def resolve(
 ) -> Outcome:
     """`decide` on payloads: `buckets.by_space`, the `ranks` of all parts, and the sets of `shingles.needed`."""
     met = ((space, *buckets.unpack(payload)) for space in sorted(collisions) for payload in collisions[space])
-    with shingles.Sets() as sets:
+    with shingles.SetFile() as sets:
         sets.add(shingle_sets)
         return decide(met, ranks, sets, settings, max_keepers)
 
@@ -81,7 +81,7 @@ def resolve(
 def decide(
     met: Iterable[Met],
     ranks: pa.Table,
-    sets: shingles.Sets,
+    sets: shingles.SetFile,
     settings: Settings,
     max_keepers: int = MAX_KEEPERS,
 ) -> Outcome:

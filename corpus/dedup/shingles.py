@@ -39,7 +39,7 @@ def measure(text: signature.Text, docrefs: U64, shingle_words: int) -> pa.Table:
     return pa.Table.from_arrays([pa.array(docrefs, pa.uint64()), sets], schema=SCHEMA)
 
 
-class Sets:
+class SetFile:
     """Sets of many documents in a file without a name, and which are where: a batch of them need not fit in memory."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -47,7 +47,7 @@ class Sets:
         self._refs: list[U64] = [np.zeros(0, np.uint64)]
         self._sizes: list[signature.I64] = [np.zeros(0, np.int64)]
 
-    def __enter__(self) -> "Sets":
+    def __enter__(self) -> "SetFile":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -171,19 +171,22 @@ def _verdict(s: Segments, n: Any, limits: Limits, scratch: U8) -> Any:
 @compiled
 def _lowered(line: U8, citations: bool, out: U8) -> int:
     """Write a line with A-Z as a-z and, where they count, without citation marks; how many bytes."""
-    if not (citations and _brackets(line)):
-        for i in range(len(line)):
-            out[i] = line[i] | ((np.uint8(line[i] - 65) < 26) << 5)
-        return len(line)
-    size = i = 0
-    while i < len(line):
-        cut = _citation(line, i, len(line)) if line[i] == _OPEN else 0
-        if cut:
-            i += cut
-            continue
-        out[size] = line[i] | ((np.uint8(line[i] - 65) < 26) << 5)
-        size += 1
-        i += 1
+    size = 0
+    if citations and _brackets(line):
+        i = 0
+        while i < len(line):
+            cut = _citation(line, i, len(line)) if line[i] == _OPEN else 0
+            if cut:
+                i += cut
+                continue
+            out[size] = line[i]
+            size += 1
+            i += 1
+    else:
+        size = len(line)
+        out[:size] = line
+    for i in range(size):
+        out[i] |= (np.uint8(out[i] - 65) < 26) << 5
     return size
 
 
